@@ -1,0 +1,527 @@
+"""The cache: the facade over table, store, keys and loading; nothing but wiring."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import (
+    Callable,
+    Iterator,
+    Mapping,
+    MutableMapping,
+    Sequence,
+)
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, Generic, Literal, NoReturn, TypeVar, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from predis_core import policies, runtime
+from predis_core.clock import NANOSECONDS, Clock, nanoseconds
+from predis_core.errors import (
+    CacheClosed,
+    CacheFull,
+    CacheUnusable,
+    ConfigurationError,
+    ForkedCache,
+    InvariantError,
+    MissingKeys,
+    NotPicklable,
+)
+from predis_core.lifetimes import deadlines_of, lifetimes_of
+from predis_core.loading import Loader, Loads
+from predis_core.policies import Policy
+from predis_core.stores import Objects, Store
+from predis_core.table import invariants
+from predis_core.table.cpu import CpuTable
+from predis_core.table.interface import Bools, Bytes, Keys, Status
+from predis_core.table.keys import KeyKind, codec, spread_seed
+from predis_core.table.layout import Layout
+from predis_core.types import Evicted, Stats
+from predis_core.views import CacheItems, CacheValues
+
+K = TypeVar("K")
+V = TypeVar("V")
+D = TypeVar("D")
+TTL = float | timedelta | npt.NDArray[Any] | Sequence[float] | None
+_ABSENT: Any = object()
+
+
+class Cache(MutableMapping[K, V], Generic[K, V]):
+    """A bounded, set-associative, in-process cache with batch and dict faces.
+
+    Every method may be called from any thread.
+
+    Args:
+        capacity: entries that fit; `len(cache)` never exceeds it.
+        policy: the eviction policy: a built-in's name, or an object that keeps the contract of
+            `predis_core.policies.contract`.
+        value: what is held per entry: `Objects()` or `Rows(dtype, shape)`.
+        keys: "int64", "str", "bytes" or "any"; by default "any" for Objects and "int64" for Rows.
+        ttl: default time to live, in seconds or as a timedelta; None or infinity: forever.
+        loader: default for `get_or_load_many` and `get_or_load`: gets distinct ids (int64[m] for
+            int64 keys, else a list) and returns values aligned with them, or a mapping.
+        seed: fixes hashing, and with it where keys go; by default a new one per cache.
+        clock: where the time comes from.
+        name: how the cache is called where several are shown.
+        device: "auto" or "cpu".
+
+    Raises:
+        ConfigurationError: naming the argument and the fix.
+    """
+
+    def __init__(
+        self,
+        capacity: int,
+        *,
+        policy: str | Policy | Any = policies.DEFAULT,
+        value: Store | None = None,
+        keys: KeyKind | None = None,
+        ttl: float | timedelta | None = None,
+        loader: Loader | None = None,
+        seed: int | None = None,
+        clock: Clock | None = None,
+        name: str = "default",
+        device: str = "auto",
+    ) -> None:
+        self._unusable: CacheUnusable | None = None
+        self._store: Store = Objects() if value is None else _checked_store(value)
+        if device not in ("auto", "cpu"):
+            raise ConfigurationError(f"device: expected 'auto' or 'cpu', got {device!r}")
+        if loader is not None and not callable(loader):
+            raise ConfigurationError(f"loader: expected a callable, got {loader!r}")
+        layout = Layout.build(capacity)
+        spread = spread_seed(_checked_seed(seed))
+        self._codec = codec(keys or self._store.default_keys, spread)
+        self._table = CpuTable(
+            layout,
+            policies.get(policy),
+            spread,
+            self._store.column(layout.slots),
+            key_refs=self._codec.has_refs,
+        )
+        self._seed = spread
+        self._clock = clock or Clock()
+        self._ttl = 0 if ttl is None else nanoseconds(ttl)
+        self._loader = loader
+        self._loads = Loads(_Target(self._table, self._store, self._clock), self._store)
+        self.name = name
+        runtime.watch_fork(self)
+
+    # ------------------------------------------------------------------ the batch face
+
+    def get_many(self, keys: Any, *, out: Any = None) -> tuple[Any, Bools]:
+        """Look up a batch of keys.
+
+        Args:
+            keys: n keys: an array, a tensor or a sequence.
+            out: for Rows, an array or tensor [n, *shape] of the cache's dtype to write into.
+
+        Returns:
+            (values, hit): for Rows an array [n, *shape] whose missed rows are zero, or `out` with
+            missed rows untouched; for Objects a list with None for a miss. hit is bool[n]; only it
+            decides.
+
+        Raises:
+            KeyKindError: if a key is not of the cache's kind.
+            ValueShapeError: if `out` does not fit.
+            CacheUnusable: after `close()` or in a forked child; so does every other method.
+        """
+        batch = self._encode(keys)
+        target = self._store.target(len(batch.words), out)
+        hit = self._table.fetch(batch, self._clock.monotonic(), target.array, zero=target.zero)
+        return (self._store.present(target.array) if out is None else out), hit
+
+    @overload
+    def set_many(
+        self, keys: Any, values: Any, *, ttl: TTL = None, return_evicted: Literal[False] = False
+    ) -> Bools: ...
+
+    @overload
+    def set_many(
+        self, keys: Any, values: Any, *, ttl: TTL = None, return_evicted: Literal[True]
+    ) -> tuple[Bools, Evicted]: ...
+
+    def set_many(
+        self, keys: Any, values: Any, *, ttl: TTL = None, return_evicted: bool = False
+    ) -> Bools | tuple[Bools, Evicted]:
+        """Store a batch of entries; of equal keys the last one wins.
+
+        Args:
+            keys: n keys.
+            values: n values, one per key.
+            ttl: time to live in seconds, as a timedelta, or n seconds; infinity: forever; None: the
+                cache's default. Each set begins it anew.
+            return_evicted: return what had to leave as well.
+
+        Returns:
+            bool[n], what was stored; with `return_evicted`, also the `Evicted` entries.
+
+        Raises:
+            KeyKindError, ValueShapeError, ConfigurationError: if keys, values or ttl do not fit.
+        """
+        batch = self._encode(keys)
+        rows = self._store.coerce(values, len(batch.words))
+        lifetimes = self._lifetimes(ttl, len(batch.words))
+        self._overrule(batch)
+        now = self._clock.monotonic()
+        result = self._table.insert(
+            batch,
+            self._store.take_over(rows),
+            now,
+            deadlines=deadlines_of(lifetimes, now, len(batch.words)),
+            return_displaced=return_evicted,
+        )
+        stored: Bools = (result.status == Status.INSERTED) | (result.status == Status.UPDATED)
+        if not return_evicted:
+            return stored
+        gone = _subset(result.evicted_keys, result.evicted)
+        values_gone = result.displaced[result.evicted]
+        return stored, Evicted(self._codec.decode(gone), self._store.present(values_gone))
+
+    def contains_many(self, keys: Any) -> Bools:
+        """Return which of n keys are present (bool[n]); neither counts nor notes a use."""
+        return self._table.contains(self._encode(keys), self._clock.monotonic())
+
+    def touch_many(self, keys: Any) -> Bools:
+        """Note the use of n keys as a lookup would; return which are present (bool[n]).
+
+        Their time to live goes on as it was.
+        """
+        return self._table.touch(self._encode(keys), self._clock.monotonic())
+
+    def delete_many(self, keys: Any) -> Bools:
+        """Remove n keys; return which were present (bool[n])."""
+        batch = self._encode(keys)
+        self._overrule(batch)
+        return self._table.delete(batch, self._clock.monotonic())
+
+    def get_or_load_many(
+        self,
+        keys: Any,
+        loader: Loader | None = None,
+        *,
+        ttl: TTL = None,
+        missing: Literal["raise", "mask"] = "raise",
+    ) -> Any:
+        """Look up a batch of keys and load what is missing, each id once in the whole process.
+
+        Args:
+            keys: n keys.
+            loader: gets the distinct missing ids in order of first appearance (int64[m] for int64
+                keys, else a list) and returns values aligned with them, or a mapping from id to
+                value; the cache's `loader=` by default. Ids that another thread is loading are
+                waited for instead.
+            ttl: as for `set_many`, of what is loaded.
+            missing: what to do about ids that a loader's mapping lacks: "raise", or "mask" to
+                return (values, found).
+
+        Returns:
+            n values as `get_many` returns them; with missing="mask", (values, found bool[n]).
+
+        Raises:
+            MissingKeys: a KeyError with the ids that the loader does not know.
+            LoaderError: if a loader raised or returned what does not fit; nothing of it is cached.
+            LoaderDeadlock: if a loader waits for an id that waits for it.
+        """
+        if missing not in ("raise", "mask"):
+            raise ConfigurationError(f"missing: expected 'raise' or 'mask', got {missing!r}")
+        load = self._loader if loader is None else loader
+        if not callable(load):
+            raise ConfigurationError(
+                "loader: pass one to this call, or a default as Cache(loader=...)"
+            )
+        batch = self._encode(keys)
+        lifetimes = self._lifetimes(ttl, len(batch.words))
+        values, found = self._filled(batch, load, lifetimes)
+        if missing == "mask":
+            return self._store.present(values), found
+        if not found.all():
+            absent = self._codec.decode(_subset(batch, ~found))
+            raise MissingKeys(list(dict.fromkeys(_listed(absent))))
+        return self._store.present(values)
+
+    def _filled(
+        self, batch: Keys, loader: Loader, lifetimes: Any
+    ) -> tuple[npt.NDArray[Any], Bools]:
+        """Return values and found mask of a batch, loading what is missing."""
+        call = self._loads.begin()
+        try:
+            target = self._store.target(len(batch.words))
+            hit = self._table.fetch(batch, self._clock.monotonic(), target.array, zero=target.zero)
+            if not hit.all():
+                hit = self._loads.fill(call, batch, target.array, hit, loader, lifetimes)
+        finally:
+            self._loads.end(call)
+        return target.array, hit
+
+    # ------------------------------------------------------------------ the dict face
+
+    def __getitem__(self, key: K) -> V:
+        values, hit = self._get_one(key)
+        if not hit:
+            raise KeyError(key)
+        found: V = values
+        return found
+
+    @overload
+    def get(self, key: K) -> V | None: ...
+
+    @overload
+    def get(self, key: K, default: D) -> V | D: ...
+
+    def get(self, key: K, default: Any = None) -> Any:
+        """Return the value of a key, or `default`."""
+        value, hit = self._get_one(key)
+        return value if hit else default
+
+    def set(self, key: K, value: V, *, ttl: TTL = None) -> bool:
+        """Store an entry; return whether there was room. `ttl` as for `set_many`."""
+        return bool(self.set_many(self._one(key), (value,), ttl=ttl)[0])
+
+    def __setitem__(self, key: K, value: V) -> None:
+        if not self.set(key, value):
+            raise CacheFull(f"no entry may leave to make room for {key!r}")
+
+    def __delitem__(self, key: K) -> None:
+        if not self.delete_many(self._one(key))[0]:
+            raise KeyError(key)
+
+    def __contains__(self, key: object) -> bool:
+        return bool(self.contains_many(self._one(key))[0])
+
+    def __len__(self) -> int:
+        """Return how many entries are held, expired ones that were not reclaimed yet included."""
+        self._check()
+        return self._table.size()
+
+    def __iter__(self) -> Iterator[K]:
+        """Iterate over the keys present when the iteration began."""
+        self._check()
+        keys = self._codec.decode(self._table.export(self._clock.monotonic()).keys)
+        return iter(_listed(keys))
+
+    def items(self) -> CacheItems[K, V]:
+        """Return a view of (key, value); each iteration goes over a copy taken when it begins."""
+        return CacheItems(self)
+
+    def values(self) -> CacheValues[V]:
+        """Return a view of the values; each iteration goes over a copy taken when it begins."""
+        return CacheValues(self)
+
+    def _pairs(self) -> list[tuple[K, V]]:
+        self._check()
+        entries = self._table.export(self._clock.monotonic())
+        keys = _listed(self._codec.decode(entries.keys))
+        return list(zip(keys, self._store.present(entries.values), strict=True))
+
+    @overload
+    def pop(self, key: K) -> V: ...
+
+    @overload
+    def pop(self, key: K, default: D) -> V | D: ...
+
+    def pop(self, key: K, default: Any = _ABSENT) -> Any:
+        """Remove a key and return its value, in one step; `default` if it is absent."""
+        batch = self._one(key)
+        self._overrule(batch)
+        target = self._store.target(1)
+        if self._table.delete(batch, self._clock.monotonic(), out=target.array)[0]:
+            return self._store.present(target.array)[0]
+        if default is _ABSENT:
+            raise KeyError(key)
+        return default
+
+    def popitem(self) -> tuple[K, V]:
+        """Remove and return some entry; KeyError if there is none."""
+        for key in self:
+            # Another thread may have been faster.
+            with contextlib.suppress(KeyError):
+                return key, self.pop(key)
+        raise KeyError("popitem(): the cache is empty")
+
+    def update(self, other: Any = (), /, **entries: V) -> None:
+        """Store the entries of a mapping or of pairs, as one batch.
+
+        Raises:
+            CacheFull: if one could not be stored.
+        """
+        given = dict(other.items() if isinstance(other, Mapping) else other, **entries)
+        if given and not self.set_many(list(given), list(given.values())).all():
+            raise CacheFull("no entry may leave to make room for some of the update")
+
+    def clear(self) -> None:
+        """Remove every entry."""
+        self._check()
+        self._loads.overrule_all()
+        self._table.clear()
+
+    def get_or_load(self, key: K, loader: Callable[[K], V] | None = None, *, ttl: TTL = None) -> V:
+        """Return the value of a key, loading it once in the whole process if it is missing.
+
+        Args:
+            key: the key.
+            loader: gets the key and returns its value; the cache's `loader=`, which takes a batch,
+                by default.
+            ttl: as for `set_many`, of what is loaded.
+
+        Raises:
+            LoaderError, LoaderDeadlock, MissingKeys: as `get_or_load_many`.
+        """
+        batch_loader = None if loader is None else (lambda ids: [loader(_listed(ids)[0])])
+        loaded: V = self.get_or_load_many(self._one(key), batch_loader, ttl=ttl)[0]
+        return loaded
+
+    def ttl_left(self, key: K) -> float | None:
+        """Return the seconds that an entry still has, or None if it does not expire.
+
+        Raises:
+            KeyError: if the key is absent or expired.
+        """
+        now = self._clock.monotonic()
+        deadline = int(self._table.deadlines(self._one(key), now)[0])
+        if deadline < 0:
+            raise KeyError(key)
+        return (deadline - now) / NANOSECONDS if deadline else None
+
+    # ------------------------------------------------------------------ the whole
+
+    @property
+    def capacity(self) -> int:
+        """Entries that fit."""
+        return self._table.layout.slots
+
+    def stats(self) -> Stats:
+        """Return what the cache did since it was opened."""
+        self._check()
+        counters = self._table.counters()
+        loads, failures, saved = self._loads.counts()
+        return Stats(
+            **{counter.name.lower(): count for counter, count in counters.items()},
+            loads=loads,
+            load_failures=failures,
+            loads_saved=saved,
+            capacity=self.capacity,
+        )
+
+    def check_invariants(self) -> None:
+        """Verify every promise about the table's inside; only while no other thread uses it.
+
+        Raises:
+            InvariantError: listing what is broken.
+        """
+        self._check()
+        if found := invariants.broken(self._table.dump(), self._table.layout, self._seed):
+            raise InvariantError(f"cache {self.name!r}: " + "; ".join(found))
+
+    def close(self) -> None:
+        """Give up every entry; using the cache afterwards raises CacheClosed. Twice is harmless."""
+        if self._unusable is None:
+            self.clear()
+            self._unusable = CacheClosed(
+                f"cache {self.name!r} is closed; open another with Cache(...)"
+            )
+
+    def __enter__(self) -> Cache[K, V]:
+        self._check()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "unusable" if self._unusable else f"{self._table.size()}/{self.capacity}"
+        return (
+            f"<Cache {self.name!r}: {state} entries, policy {self._table.policy.name}, "
+            f"{self._codec.kind} keys, {self._store}>"
+        )
+
+    # A cache is a place, not a value: comparing contents would race and be slow.
+    __hash__ = object.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        raise NotPicklable(
+            f"cache {self.name!r} cannot be pickled or copied; open one in each process, or send "
+            "its entries: dict(cache.items())"
+        )
+
+    def _forked(self) -> None:
+        self._unusable = ForkedCache(
+            f"cache {self.name!r} was opened before this process forked; open one in each child, "
+            "or start workers with multiprocessing's 'spawn' method"
+        )
+
+    # ------------------------------------------------------------------ what the faces share
+
+    def _check(self) -> None:
+        if self._unusable is not None:
+            raise type(self._unusable)(*self._unusable.args)
+
+    def _encode(self, keys: Any) -> Keys:
+        self._check()
+        return keys if type(keys) is Keys else self._codec.encode(keys)
+
+    def _one(self, key: Any) -> Keys:
+        self._check()
+        return self._codec.encode_one(key)
+
+    def _get_one(self, key: Any) -> tuple[Any, bool]:
+        values, hit = self.get_many(self._one(key))
+        return values[0], bool(hit[0])
+
+    def _lifetimes(self, ttl: TTL, n: int) -> Any:
+        return self._ttl if ttl is None else lifetimes_of(ttl, n)
+
+    def _overrule(self, batch: Keys) -> None:
+        if self._loads.under_way:
+            self._loads.overrule(_listed(self._codec.decode(batch)))
+
+
+class _Target:
+    """What loading sees of a cache; see `loading.LoadTarget`."""
+
+    def __init__(self, table: CpuTable, store: Store, clock: Clock) -> None:
+        self._table, self._store, self._clock = table, store, clock
+
+    def find(self, keys: Keys) -> tuple[npt.NDArray[Any], Bools]:
+        target = self._store.target(len(keys.words))
+        now = self._clock.monotonic()
+        hit = self._table.fetch(keys, now, target.array, zero=target.zero, count=False)
+        return target.array, hit
+
+    def store(self, keys: Keys, values: npt.NDArray[Any], ttl: Any, veto: Bytes) -> None:
+        now = self._clock.monotonic()
+        deadlines = deadlines_of(ttl, now, len(keys.words))
+        self._table.insert(keys, values, now, deadlines=deadlines, veto=veto)
+
+
+def _checked_store(value: Any) -> Store:
+    if isinstance(value, Store):
+        return value
+    raise ConfigurationError(f"value: expected Objects() or Rows(dtype, shape), got {value!r}")
+
+
+def _checked_seed(seed: int | None) -> int:
+    if seed is None:
+        return int(np.random.SeedSequence().generate_state(1, np.uint64)[0])
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise ConfigurationError(f"seed: expected an int, got {seed!r}")
+    return seed
+
+
+def _subset(keys: Keys, where: Bools) -> Keys:
+    return Keys(keys.words[where], None if keys.refs is None else keys.refs[where])
+
+
+def _listed(keys: Any) -> list[Any]:
+    listed: list[Any] = keys.tolist() if isinstance(keys, np.ndarray) else list(keys)
+    return listed

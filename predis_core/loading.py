@@ -1,0 +1,294 @@
+"""Read-through: a batch that misses loads each id once, however many threads miss it at a time.
+
+The rules, in the order in which a call keeps them:
+
+1. A call takes part from before its first lookup until it returns.
+2. Of the ids that it misses, it claims those that nobody is loading. A claim is one atomic
+   operation on a dict; no lock is held here while anybody's code can run.
+3. Claimed ids are looked up again, in the cache and among the loads that ended since the call
+   began: between its lookup and its claim somebody may have loaded them.
+4. The rest goes to the loader in one call, is checked whole, and is stored in one insert, which
+   skips, at the very moment of each insertion, ids that were set or deleted meanwhile.
+5. Only then does the call wait for ids that others are loading. If one of those waits for this
+   thread, directly or through others, that is an error and not a deadlock.
+6. What the call returns comes from what was loaded, wherever the cache has put it since.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from predis_core.errors import LoaderDeadlock, LoaderError, PredisError, shown
+from predis_core.stores.base import Store
+from predis_core.table.interface import Bools, Bytes, Keys
+
+Loader = Callable[[Any], Any]
+_PENDING, _LOADED, _ABSENT = 0, 1, 2
+
+
+class LoadTarget(Protocol):
+    """What loading needs of the cache."""
+
+    def find(self, keys: Keys) -> tuple[npt.NDArray[Any], Bools]:
+        """Return values and hit mask, without counting the lookup."""
+        ...
+
+    def store(self, keys: Keys, values: npt.NDArray[Any], ttl: Any, veto: Bytes) -> None:
+        """Insert loaded values, except where `veto` is set by then."""
+        ...
+
+
+class _Load:
+    """The ids that one call claimed, and what became of them."""
+
+    def __init__(self, room: int) -> None:
+        self.owner = threading.get_ident()
+        self.ids: list[Any] = []
+        self.index: dict[Any, int] = {}
+        self.veto: Bytes = np.zeros(room, np.uint8)
+        self.state: Bytes = np.zeros(room, np.uint8)
+        self.values: npt.NDArray[Any] | None = None
+        self.error: BaseException | None = None
+        self.ended = threading.Event()
+
+
+class _Call:
+    """A call under way: the loads that ended since it began."""
+
+    def __init__(self) -> None:
+        self.ended: list[_Load] = []
+
+
+class Loads:
+    """All loads of a cache that are under way, and how many there were."""
+
+    def __init__(self, target: LoadTarget, store: Store) -> None:
+        self._target = target
+        self._store = store
+        self._flights: dict[Any, _Load] = {}
+        self._calls: dict[_Call, None] = {}
+        self._waiting: dict[int, _Load] = {}
+        # Each thread counts for itself (loads, failures, saved), so that no lock is needed.
+        self._counted: dict[int, list[int]] = {}
+
+    def begin(self) -> _Call:
+        """Take part in what is loaded from now on; `end` must follow."""
+        call = _Call()
+        self._calls[call] = None
+        return call
+
+    def end(self, call: _Call) -> None:
+        """Stop taking part."""
+        self._calls.pop(call, None)
+
+    def overrule(self, ids: Iterable[Any]) -> None:
+        """Keep loads under way from storing these ids: they are being set or deleted."""
+        flights = self._flights
+        if not flights:
+            return
+        for key in ids:
+            load = flights.get(key)
+            if load is not None:
+                load.veto[load.index[key]] = 1
+
+    def overrule_all(self) -> None:
+        """Keep all loads under way from storing anything: the cache is being cleared."""
+        for load in list(self._flights.values()):
+            load.veto[:] = 1
+
+    @property
+    def under_way(self) -> bool:
+        """Whether anything is being loaded."""
+        return bool(self._flights)
+
+    def counts(self) -> tuple[int, int, int]:
+        """Return how many ids were loaded, failed to load, and waited for another's load."""
+        counted = np.array([(0, 0, 0), *self._counted.values()]).sum(axis=0)
+        loads, failures, saved = counted.tolist()
+        return loads, failures, saved
+
+    def fill(
+        self,
+        call: _Call,
+        keys: Keys,
+        values: npt.NDArray[Any],
+        hit: Bools,
+        loader: Loader,
+        ttl: Any,
+    ) -> Bools:
+        """Put loaded values into `values` where `hit` is False; return where there are values now.
+
+        Args:
+            keys: the batch.
+            loader: gets distinct ids (int64[m] or a list) in order of first appearance.
+            ttl: nanoseconds, scalar or int64[n], 0 for none.
+
+        Raises:
+            LoaderError: if a load of one of the ids failed, here or where it was waited for.
+            LoaderDeadlock: if waiting would never end.
+        """
+        missing = np.flatnonzero(~hit)
+        ids = (keys.words if keys.refs is None else keys.refs)[missing].tolist()
+        first: dict[Any, int] = {}
+        for key, position in zip(ids, missing.tolist(), strict=True):
+            first.setdefault(key, position)
+        load = _Load(len(first))
+        others = self._claim(load, first)
+        if load.ids:
+            positions = np.array([first[key] for key in load.ids], np.int64)
+            mine = Keys(keys.words[positions], None if keys.refs is None else keys.refs[positions])
+            self._run(call, load, mine, ttl if np.ndim(ttl) == 0 else ttl[positions], loader)
+        holders = dict.fromkeys(load.ids, load) | others
+        self._wait_for(others)
+        found = hit.copy()
+        for key, position in zip(ids, missing.tolist(), strict=True):
+            holder = holders[key]
+            at = holder.index[key]
+            if holder.state[at] == _LOADED:
+                assert holder.values is not None
+                values[position] = holder.values[at]
+                found[position] = True
+        return found
+
+    # ------------------------------------------------------------------ the steps
+
+    def _claim(self, load: _Load, ids: Iterable[Any]) -> dict[Any, _Load]:
+        """Claim what nobody is loading; return who loads the rest."""
+        others: dict[Any, _Load] = {}
+        for key in ids:
+            # The index must be there before the claim is seen: `overrule` reads it.
+            load.index[key] = len(load.ids)
+            holder = self._flights.setdefault(key, load)
+            if holder is load:
+                load.ids.append(key)
+            else:
+                del load.index[key]
+                others[key] = holder
+        self._count(saved=len(others))
+        return others
+
+    def _run(self, call: _Call, load: _Load, keys: Keys, ttl: Any, loader: Loader) -> None:
+        """Find, load and store the ids of a load; whatever happens, wake who waits for it."""
+        try:
+            load.values, known = self._target.find(keys)
+            load.state[: len(known)][known] = _LOADED
+            self._take_from_ended(call, load)
+            self._load_rest(load, keys, ttl, loader)
+        except BaseException as error:
+            load.error = error
+            raise
+        finally:
+            for other in list(self._calls):
+                other.ended.append(load)
+            for key in load.ids:
+                self._flights.pop(key, None)
+            load.ended.set()
+
+    def _take_from_ended(self, call: _Call, load: _Load) -> None:
+        """Take ids from loads that ended after this call's lookup, evicted though they may be."""
+        assert load.values is not None
+        for ended in call.ended:
+            if ended.error is not None or ended.values is None:
+                continue
+            for at, key in enumerate(load.ids):
+                there = ended.index.get(key)
+                if load.state[at] == _PENDING and there is not None and ended.state[there]:
+                    load.state[at] = ended.state[there]
+                    load.values[at] = ended.values[there]
+
+    def _load_rest(self, load: _Load, keys: Keys, ttl: Any, loader: Loader) -> None:
+        assert load.values is not None
+        count = len(load.ids)
+        wanted = np.flatnonzero(load.state[:count] == _PENDING)
+        if not len(wanted):
+            return
+        ids = [load.ids[at] for at in wanted.tolist()]
+        self._count(loads=len(ids))
+        try:
+            loaded = _called(loader, keys.words[wanted] if keys.refs is None else list(ids), ids)
+            present, rows = self._checked(loaded, ids)
+        except BaseException:
+            self._count(failures=len(ids))
+            raise
+        load.values[wanted[present]] = rows
+        load.state[wanted] = np.where(present, _LOADED, _ABSENT)
+        keep = np.zeros(count, bool)
+        keep[wanted[present]] = True
+        load.veto[:count][~keep] = 1
+        self._target.store(keys, self._store.take_over(load.values), ttl, load.veto[:count])
+
+    def _checked(self, loaded: Any, ids: list[Any]) -> tuple[Bools, npt.NDArray[Any]]:
+        """Return which ids a loader knows and their values, or refuse what does not fit."""
+        present = np.ones(len(ids), bool)
+        if loaded is None:
+            raise LoaderError("the loader returned None instead of values or a mapping", ids)
+        if isinstance(loaded, Mapping):
+            unasked = loaded.keys() - set(ids)
+            if unasked:
+                raise LoaderError(
+                    f"the loader returned ids that it was not asked for: {shown(unasked)}", ids
+                )
+            present[:] = [key in loaded for key in ids]
+            loaded = [loaded[key] for key in ids if key in loaded]
+            if not loaded:
+                return present, self._store.blank(0)
+        try:
+            return present, self._store.coerce(loaded, int(present.sum()))
+        except PredisError as error:
+            raise LoaderError(f"the loader returned what does not fit: {error}", ids) from error
+
+    def _wait_for(self, others: Mapping[Any, _Load]) -> None:
+        me = threading.get_ident()
+        for load in dict.fromkeys(others.values()):
+            ids = [key for key, holder in others.items() if holder is load]
+            before = self._waiting.get(me)
+            self._waiting[me] = load
+            try:
+                if not load.ended.is_set():
+                    self._refuse_deadlock(load, me, ids)
+                    load.ended.wait()
+            finally:
+                if before is None:
+                    self._waiting.pop(me, None)
+                else:
+                    self._waiting[me] = before
+            if load.error is not None:
+                raise LoaderError(
+                    f"the load in another thread failed: {load.error}", ids
+                ) from load.error
+
+    def _refuse_deadlock(self, load: _Load, me: int, ids: list[Any]) -> None:
+        """Follow who waits for whom; every waiter entered itself before it looks."""
+        seen: set[int] = set()
+        owner = load.owner
+        while owner not in seen:
+            if owner == me:
+                raise LoaderDeadlock(
+                    "a loader waits for an id that is being loaded by the very call it serves", ids
+                )
+            seen.add(owner)
+            awaited = self._waiting.get(owner)
+            if awaited is None or awaited.ended.is_set():
+                return
+            owner = awaited.owner
+
+    def _count(self, *, loads: int = 0, failures: int = 0, saved: int = 0) -> None:
+        mine = self._counted.setdefault(threading.get_ident(), [0, 0, 0])
+        mine[0] += loads
+        mine[1] += failures
+        mine[2] += saved
+
+
+def _called(loader: Loader, given: Any, ids: list[Any]) -> Any:
+    """Call a loader; what it raises becomes an error that names the ids."""
+    try:
+        return loader(given)
+    except LoaderDeadlock:
+        raise
+    except Exception as error:
+        raise LoaderError(f"the loader raised {type(error).__name__}: {error}", ids) from error

@@ -1,0 +1,39 @@
+"""Eviction policies, one per file, and the contract that they and a user's own keep."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+from predis_core.errors import ConfigurationError
+from predis_core.policies import fifo, lru, s3fifo, sieve
+from predis_core.policies.contract import Policy, as_policy
+
+DEFAULT = "s3fifo"
+
+_BUILT_IN: dict[str, Policy] = {
+    module.POLICY.name: module.POLICY for module in (fifo, lru, s3fifo, sieve)
+}
+
+__all__ = ["DEFAULT", "Policy", "as_policy", "get", "names"]
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of the built-in policies, sorted."""
+    return tuple(sorted(_BUILT_IN))
+
+
+def get(policy: str | Policy | Any) -> Policy:
+    """Return a policy by its name, or a user's own as a checked Policy.
+
+    Raises:
+        ConfigurationError: if no built-in policy has that name; the message has the nearest one.
+        PolicyError: if an object does not keep the contract.
+    """
+    if not isinstance(policy, str):
+        return as_policy(policy)
+    if policy in _BUILT_IN:
+        return _BUILT_IN[policy]
+    near = difflib.get_close_matches(policy, names(), n=1)
+    hint = f"did you mean {near[0]!r}?" if near else "pass one of these or a policy of your own"
+    raise ConfigurationError(f"policy: no policy {policy!r} among {', '.join(names())}; {hint}")

@@ -1,0 +1,131 @@
+"""S3-FIFO: a small queue lets one-hit wonders out fast, a main queue gives the rest more rounds,
+and ghosts of the small queue bring back what left too early.
+
+Yang, Zhang, Qiu, Yue, Vigfusson: "FIFO Queues are All You Need for Cache Eviction", SOSP 2023.
+
+Both queues are an order over the ways of a set. One choice of a victim does at once what the
+paper's loop does step by step: `rank` finds where the loop would end, `on_pass` applies what it
+would have done to the entries on the way. Entries that one choice moves to the tail of the main
+queue are equally new there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from predis_core.policies.contract import HOT_BITS, Policy
+
+# meta: bits 0-1 hits since it was queued (up to 3), bits 2-6 a stamp of the last one's tick;
+# from bit HOT_BITS: in the main queue?; above: the tick at which it was queued.
+_COUNT = 3
+_PROMOTED = 2  # hits that carry an entry from the small queue into the main one
+_STAMP_BITS = 5
+_STAMP = (1 << _STAMP_BITS) - 1
+_MAIN = 1 << HOT_BITS
+_QUEUED_SHIFT = HOT_BITS + 1
+_TICK_BITS = 31
+_TICKS = (1 << _TICK_BITS) - 1
+_HALF = 1 << (_TICK_BITS - 1)
+_LIVE_SHIFT = 16  # total: entries of the small queue, and above this bit those of both
+_LAST_TIER = 8
+_EVICTED = 1  # state: something had to leave this set
+
+
+def _stamp(tick: int) -> int:
+    """Five well-mixed bits of a tick: batches of equal length must not share a stamp."""
+    return (((tick & 0xFFFFFF) * 0x9E3779B1) >> 27) & _STAMP
+
+
+def tally(meta: int) -> int:
+    """Count the small queue and both together."""
+    return (1 << _LIVE_SHIFT) + (0 if meta & _MAIN else 1)
+
+
+def on_insert(
+    tick: int, frequency: int, tag: int, state: int, total: int, parameters: Any
+) -> tuple[int, int]:
+    """Join the small queue, or the main one if the small one let go of this key too early.
+
+    While nothing had to leave yet, what exceeds the small queue's share fills the main one.
+    """
+    main = tag > 0 or (state == 0 and _small_lets_go(total, parameters))
+    return ((tick & _TICKS) << _QUEUED_SHIFT) + (_MAIN if main else 0), state
+
+
+def on_hit(meta: int, tick: int, state: int, parameters: Any) -> int:
+    """Count up to three, once per tick."""
+    count = meta & _COUNT
+    stamp = _stamp(tick)
+    if count == _COUNT or (count > 0 and (meta >> 2) & _STAMP == stamp):
+        return meta
+    return (stamp << 2) + count + 1
+
+
+def _place(meta: int, tick: int) -> int:
+    """An entry's place in its queue: the older, the lower."""
+    return ((meta >> _QUEUED_SHIFT) - tick + _HALF) & _TICKS
+
+
+def _small_lets_go(total: int, parameters: Any) -> bool:
+    """Whether the small queue has its share and so gives the victim."""
+    small = total & ((1 << _LIVE_SHIFT) - 1)
+    share = ((total >> _LIVE_SHIFT) * parameters[0] + 50) // 100
+    return bool(small >= max(1, share))
+
+
+def _tier(meta: int, total: int, parameters: Any) -> int:
+    """In which of the loop's rounds an entry would leave.
+
+    Even tiers are the small queue's: 0 leaves at once; 2 is promoted first and would leave after
+    the main entries without a hit. Odd ones are the main queue's, a round for each hit.
+    """
+    count = meta & _COUNT
+    if meta & _MAIN:
+        return 2 * count + 1
+    if not _small_lets_go(total, parameters):
+        return _LAST_TIER
+    return 0 if count < _PROMOTED else 2
+
+
+def rank(meta: int, tick: int, state: int, total: int, parameters: Any) -> int:
+    """Order by round, then by place in the queue."""
+    return (_tier(meta, total, parameters) << _TICK_BITS) + _place(meta, tick)
+
+
+def on_pass(meta: int, victim_meta: int, tick: int, state: int, total: int, parameters: Any) -> int:
+    """Promote, or spend hits for further rounds, as the loop does on its way to the victim."""
+    victim_tier = _tier(victim_meta, total, parameters)
+    tier = _tier(meta, total, parameters)
+    older = _place(meta, tick) < _place(victim_meta, tick)
+    requeued = ((tick & _TICKS) << _QUEUED_SHIFT) + _MAIN
+    if tier == 2:
+        return requeued if victim_tier > 0 or older else meta
+    if tier & 1 == 0 or victim_tier == 0:
+        return meta
+    spent = victim_tier >> 1
+    if tier > victim_tier and (older or victim_tier == 2):
+        if victim_tier != 2:
+            spent += 1
+        return requeued + (meta & _COUNT) - spent
+    return meta - spent
+
+
+def on_evict(meta: int, tick: int, state: int) -> tuple[int, int]:
+    """Leave a ghost if the entry never got beyond the small queue."""
+    return _EVICTED, 1 if meta & _MAIN == 0 and meta & _COUNT < _PROMOTED else 0
+
+
+POLICY = Policy(
+    name="s3fifo",
+    slot_bits=_QUEUED_SHIFT + _TICK_BITS,
+    hit_bits=HOT_BITS,
+    set_bits=1,
+    ghosts=True,
+    parameters=(15,),  # the small queue's share of a set's ways, in percent
+    tally=tally,
+    on_insert=on_insert,
+    on_hit=on_hit,
+    rank=rank,
+    on_pass=on_pass,
+    on_evict=on_evict,
+)

@@ -1,0 +1,92 @@
+"""Rows: a slot holds a fixed number of bytes, seen as an array of one dtype and shape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from predis_core.arrays import host_array
+from predis_core.errors import ConfigurationError, ValueShapeError
+from predis_core.stores.base import Store, Target
+
+
+class Rows(Store):
+    """Values of one dtype and shape, copied in and out.
+
+    Args:
+        dtype: anything that NumPy takes for one, except object.
+        shape: the shape of one value; `()` for scalars.
+
+    Values come in as whatever speaks DLPack, the array interface or the sequence protocol and casts
+    to `dtype` without changing kind. They go out as NumPy arrays, which speak both, or into `out=`.
+    """
+
+    default_keys = "int64"
+
+    def __init__(self, dtype: npt.DTypeLike, shape: tuple[int, ...] = ()) -> None:
+        try:
+            self.dtype: np.dtype[Any] = np.dtype(dtype)
+        except TypeError as error:
+            raise ConfigurationError(f"value: Rows: dtype {dtype!r}: {error}") from error
+        if self.dtype.hasobject:
+            raise ConfigurationError("value: Rows: dtype object holds references; use Objects()")
+        self.shape = (shape,) if isinstance(shape, int) else tuple(shape)
+        if not all(isinstance(length, int) and length > 0 for length in self.shape):
+            raise ConfigurationError(
+                f"value: Rows: shape must be a tuple of ints > 0, got {shape!r}; () for scalars"
+            )
+
+    def __repr__(self) -> str:
+        return f"Rows({str(self.dtype)!r}, {self.shape})"
+
+    def column(self, slots: int) -> npt.NDArray[Any]:
+        """Return zeros [slots, *shape] that take no memory until they are written."""
+        return np.zeros((slots, *self.shape), self.dtype)
+
+    def coerce(self, values: Any, n: int) -> npt.NDArray[Any]:
+        """Return n rows; see `Store.coerce`."""
+        array = host_array(values, "values", ValueShapeError)
+        if array.shape != (n, *self.shape):
+            raise ValueShapeError(
+                f"values: expected shape {(n, *self.shape)}, one row per key, got {array.shape}"
+            )
+        if array.dtype != self.dtype and not np.can_cast(array.dtype, self.dtype, "same_kind"):
+            raise ValueShapeError(
+                f"values: {array.dtype} does not become {self.dtype} without changing kind; "
+                f"convert it first"
+            )
+        return np.ascontiguousarray(array, self.dtype)
+
+    def take_over(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return the same rows: an insert copies them."""
+        return values
+
+    def target(self, n: int, out: Any = None) -> Target:
+        """Return room for n rows, or a caller's `out` if it can be written in place."""
+        shape = (n, *self.shape)
+        if out is None:
+            return Target(np.empty(shape, self.dtype), True, None)
+        array = _writable(out)
+        if array.shape != shape or array.dtype != self.dtype or not array.flags.c_contiguous:
+            raise ValueShapeError(
+                f"out: expected a C-contiguous array of {self.dtype} {shape}, got "
+                f"{array.dtype} {array.shape}"
+            )
+        return Target(array, False, out)
+
+    def present(self, values: npt.NDArray[Any]) -> Any:
+        """Return the rows as they are."""
+        return values
+
+
+def _writable(out: Any) -> npt.NDArray[Any]:
+    if not any(hasattr(out, face) for face in ("__array_interface__", "__dlpack__", "__array__")):
+        raise ValueShapeError(
+            f"out: expected an array or tensor to write into, got {type(out).__name__}"
+        )
+    array = host_array(out, "out", ValueShapeError)
+    if not array.flags.writeable:
+        raise ValueShapeError("out: the array is read-only; pass one that can be written")
+    return array

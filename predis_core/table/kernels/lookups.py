@@ -1,0 +1,198 @@
+"""Verbs that move no entry: lookup, replay of used guesses, peek, candidates."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from predis_core.table import header as H
+from predis_core.table.intrinsics import (
+    atomic_add,
+    equal_words,
+    load8,
+    load64,
+    lowest_bit,
+    mix,
+    prefetch,
+    zero_bytes,
+)
+from predis_core.table.layout import LINE_BYTES, SET_BYTES, WAYS_PER_LINE
+
+from .constants import CACHED, HOLDS_GIL, KEY_REFS, ROW_BYTES, STRIDE
+from .lock import lock_shared, unlock_shared
+from .metadata import GUESS, note_hit, replay_insert
+from .places import (
+    BLOCK,
+    FLAGS,
+    HITS,
+    LIVE,
+    MISSES,
+    advance_tick,
+    bit_of,
+    deadline_of,
+    find,
+    find_place,
+    flags_of,
+    get,
+    hot_of,
+    is_expired,
+    lines_of,
+    locate,
+    next_line,
+    region_block,
+    way_at,
+)
+from .values import address_of, give_reference, read_value
+
+
+@njit(nogil=not HOLDS_GIL, cache=CACHED)
+def lookup(header, parameters, region, words, refs, now, tick, out, zero, counted, slots, found):
+    """Find keys, note their use, copy their values; return (tick, guesses found).
+
+    `tick` is the batch's, or -1 to take one. `out` takes the values; with `zero`, rows of misses
+    are cleared; `counted` adds to the counters. `slots` int64[n] and `found` bool[n] are written.
+    Guesses found wait for `replay`.
+    """
+    head = header.ctypes.data
+    block = region_block(head, region)
+    n = words.size
+    if tick < 0:
+        tick = advance_tick(head, n)
+    lines = get(head, H.LINES)
+    records = get(head, H.RECORDS)
+    target = address_of(out)
+    homes = np.empty(4 * BLOCK, np.int64)
+    hits = guesses = 0
+    for first in range(0, n, BLOCK):
+        count = min(BLOCK, n - first)
+        for j in range(count):
+            number, ways, slot, line, _ = locate(head, block, words[first + j])
+            homes[4 * j], homes[4 * j + 1] = number, ways
+            homes[4 * j + 2], homes[4 * j + 3] = slot, line
+            prefetch(lines + number * SET_BYTES + line * LINE_BYTES)
+        lock_shared(head)
+        for j in range(count):
+            i = first + j
+            group = lines + homes[4 * j] * SET_BYTES
+            ways, slot, line = homes[4 * j + 1], homes[4 * j + 2], homes[4 * j + 3]
+            ref = load64(refs + 8 * i) if KEY_REFS else 0
+            place = find_place(head, group, ways, slot, line, words[i], ref)
+            way = way_at(place)
+            if place < 0 or is_expired(head, group, slot, way, now):
+                slots[i] = -1
+                found[i] = False
+                continue
+            slots[i] = slot + way
+            found[i] = True
+            hits += 1
+            if ROW_BYTES > 8:
+                prefetch(get(head, H.VALUES) + ROW_BYTES * (slot + way))
+            hot_address = group + ((place & ~7) << 3) + FLAGS + 1 + (place & 7)
+            if load8(hot_address) & GUESS:
+                guesses += 1
+            else:
+                note_hit(hot_address, records + homes[4 * j] * STRIDE, way, tick, parameters)
+            if target and ROW_BYTES <= 8:
+                read_value(head, slot + way, target, i)
+        if target and ROW_BYTES > 8:
+            for i in range(first, first + count):
+                if found[i]:
+                    read_value(head, slots[i], target, i)
+        unlock_shared(head)
+        if target and zero and ROW_BYTES:
+            for i in range(first, first + count):
+                if not found[i]:
+                    zero_bytes(target + ROW_BYTES * i, ROW_BYTES)
+    if counted:
+        atomic_add(block + 8 * HITS, hits)
+        atomic_add(block + 8 * MISSES, n - hits)
+    return tick, guesses
+
+
+@njit(nogil=not HOLDS_GIL, cache=CACHED)
+def replay(header, parameters, region, words, tick, slots):
+    """Replay `on_insert` for the guesses that a batch's lookup found at `slots`."""
+    head = header.ctypes.data
+    block = region_block(head, region)
+    for i in range(words.size):
+        if slots[i] < 0:
+            continue
+        number, _, slot, _, _ = locate(head, block, words[i])
+        group = get(head, H.LINES) + number * SET_BYTES
+        way = slots[i] - slot
+        lock_shared(head)
+        live = load8(flags_of(group, way)) & bit_of(way)
+        here = group + way // WAYS_PER_LINE * LINE_BYTES
+        same = live and load64(here + 8 * (way % WAYS_PER_LINE)) == words[i]
+        if same and load8(hot_of(group, way)) & GUESS:
+            record = get(head, H.RECORDS) + number * STRIDE
+            replay_insert(head, group, record, way, tick, words[i], parameters)
+        unlock_shared(head)
+
+
+@njit(nogil=not HOLDS_GIL, cache=CACHED)
+def peek(header, region, words, refs, now, deadlines):
+    """Write each key's deadline (0 for none, -1 for an absent key), noting nothing."""
+    head = header.ctypes.data
+    block = region_block(head, region)
+    for first in range(0, words.size, BLOCK):
+        lock_shared(head)
+        for i in range(first, min(first + BLOCK, words.size)):
+            number, ways, slot, line, _ = locate(head, block, words[i])
+            group = get(head, H.LINES) + number * SET_BYTES
+            ref = load64(refs + 8 * i) if KEY_REFS else 0
+            way = find(head, group, ways, slot, line, words[i], ref)
+            deadlines[i] = -1
+            if way >= 0:
+                deadline = deadline_of(head, group, slot, way)
+                if not 0 < deadline <= now:
+                    deadlines[i] = deadline
+        unlock_shared(head)
+
+
+@njit(cache=CACHED)
+def candidates(header, region, words, skip, out, found, signatures):
+    """For keys that are references: hand out, for each word, the key of the `skip`-th equal word.
+
+    `out` is the address of object[n] filled with None; `found` bool[n] says where it was replaced.
+    `signatures` int64[n] names the keys that share the word now: it changes when one comes or goes.
+    """
+    head = header.ctypes.data
+    block = region_block(head, region)
+    for i in range(words.size):
+        number, ways, slot, line, _ = locate(head, block, words[i])
+        group = get(head, H.LINES) + number * SET_BYTES
+        signature = seen = 0
+        found[i] = False
+        for _ in range(lines_of(ways)):
+            here = group + line * LINE_BYTES
+            equal = equal_words(here, words[i]) & load8(here + FLAGS) & LIVE
+            while equal:
+                way = line * WAYS_PER_LINE + lowest_bit(equal)
+                source = get(head, H.REFS) + 8 * (slot + way)
+                signature += _sign(load64(source))
+                if seen == skip[i]:
+                    give_reference(out + 8 * i, source)
+                    found[i] = True
+                seen += 1
+                equal &= equal - 1
+            line = next_line(line, ways)
+        signatures[i] = signature
+
+
+@njit
+def _sign(pointer):
+    return np.int64(mix(pointer, 0))
+
+
+@njit
+def signature_of(head, group, ways, slot, word):
+    signature = 0
+    for line in range(lines_of(ways)):
+        here = group + line * LINE_BYTES
+        equal = equal_words(here, word) & load8(here + FLAGS) & LIVE
+        while equal:
+            way = line * WAYS_PER_LINE + lowest_bit(equal)
+            signature += _sign(load64(get(head, H.REFS) + 8 * (slot + way)))
+            equal &= equal - 1
+    return signature

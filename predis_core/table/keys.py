@@ -1,0 +1,261 @@
+"""Keys: how each kind becomes the int64 words that a table compares, and how words are mixed.
+
+Four kinds, fixed when a cache is built:
+
+* ``int64``: the word is the key.
+* ``str``, ``bytes``: the word is a hash of the content under the cache's seed, the same in every
+  process; the keys themselves are kept and compared.
+* ``any``: the word is Python's `hash()`; keys are kept and compared with dict equality, so that
+  ``1``, ``True`` and ``1.0`` are one key. Python salts the hashes of str and bytes per process
+  (`PYTHONHASHSEED`), so only the order of eviction differs between runs.
+
+Every word is then mixed with the seed by a bijection of 64 bits (the finaliser of splitmix64,
+Steele, Lea, Flood, OOPSLA 2014, with the constants of Stafford's variant 13), so that two int64
+keys never collide in full.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+
+from predis_core.arrays import host_array
+from predis_core.errors import ConfigurationError, KeyKindError
+from predis_core.table.interface import Int64s, Keys, Objects
+
+KeyKind = Literal["int64", "str", "bytes", "any"]
+
+MIX_SHIFTS = (30, 27, 31)
+MIX_FACTORS = (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
+FOLD_FACTOR = 0x9E3779B97F4A7C15
+_MASK = (1 << 64) - 1
+_INT64_MIN, _INT64_MAX = -(1 << 63), (1 << 63) - 1
+
+
+def mix(word: int, seed: int) -> int:
+    """Return the 64-bit hash (0 to 2**64 - 1) of a word under a seed; a bijection of the word."""
+    x = (word ^ seed) & _MASK
+    x = ((x ^ (x >> MIX_SHIFTS[0])) * MIX_FACTORS[0]) & _MASK
+    x = ((x ^ (x >> MIX_SHIFTS[1])) * MIX_FACTORS[1]) & _MASK
+    return x ^ (x >> MIX_SHIFTS[2])
+
+
+def spread_seed(seed: int) -> int:
+    """Return the int64 that tables use for a user's seed: seeds 0, 1, 2 … must not be alike."""
+    spread = mix(seed + FOLD_FACTOR, 0)
+    return spread - (1 << 64) if spread > _INT64_MAX else spread
+
+
+def hash_bytes(data: bytes, seed: int) -> int:
+    """Return the word (int64) of a byte string: the definition of `hashing.hash_packed`.
+
+    Eight bytes at a time are folded in by a 128-bit product, little-endian, the last ones padded
+    with zeros; the length goes in first.
+    """
+    hashed = (seed ^ len(data) * FOLD_FACTOR) & _MASK
+    for start in range(0, len(data), 8):
+        product = (hashed ^ int.from_bytes(data[start : start + 8], "little")) * FOLD_FACTOR
+        hashed = (product >> 64) ^ (product & _MASK)
+        hashed = (hashed + FOLD_FACTOR) & _MASK
+    return hashed - (1 << 64) if hashed > _INT64_MAX else hashed
+
+
+class KeyCodec(ABC):
+    """Turns a user's keys into a table's and back."""
+
+    kind: KeyKind
+    has_refs: bool
+
+    @abstractmethod
+    def encode(self, keys: Any) -> Keys:
+        """Return a batch of keys as a table takes them.
+
+        Raises:
+            KeyKindError: naming the first key that does not fit.
+        """
+
+    @abstractmethod
+    def encode_one(self, key: Any) -> Keys:
+        """Return a single key as a batch of one."""
+
+    @abstractmethod
+    def decode(self, keys: Keys) -> Any:
+        """Return a table's keys as a user gets them: int64[n], or a list."""
+
+
+class Int64Keys(KeyCodec):
+    """Integers that fit int64: any one-dimensional array or sequence of them."""
+
+    kind: KeyKind = "int64"
+    has_refs = False
+
+    def encode(self, keys: Any) -> Keys:
+        if type(keys) is np.ndarray and keys.dtype == np.int64 and keys.ndim == 1:
+            return Keys(np.ascontiguousarray(keys))
+        array = host_array(keys, "keys", KeyKindError)
+        if array.ndim != 1:
+            raise KeyKindError(
+                f"keys: expected one dimension, got shape {array.shape}; pass keys.ravel()"
+            )
+        if array.size == 0:
+            return Keys(np.empty(0, np.int64))
+        if array.dtype.kind == "u" and array.max() > _INT64_MAX:
+            at = int(np.argmax(array > _INT64_MAX))
+            raise KeyKindError(f"keys: {array[at]} at position {at} does not fit int64")
+        if array.dtype.kind not in "iu":
+            return Keys(np.array([self._checked(key) for key in keys], np.int64))
+        return Keys(np.ascontiguousarray(array, np.int64))
+
+    def encode_one(self, key: Any) -> Keys:
+        return Keys(np.array((self._checked(key),), np.int64))
+
+    def decode(self, keys: Keys) -> Any:
+        return keys.words
+
+    @staticmethod
+    def _checked(key: Any) -> int:
+        if isinstance(key, bool | np.bool_) or not hasattr(key, "__index__"):
+            raise KeyKindError(
+                f"keys: this cache takes int64 keys, got {key!r} ({type(key).__name__}); "
+                "build it with keys='any', 'str' or 'bytes' for others"
+            )
+        value = operator.index(key)
+        if not _INT64_MIN <= value <= _INT64_MAX:
+            raise KeyKindError(f"keys: {value} does not fit int64; build with keys='any'")
+        return value
+
+
+class RefKeys(KeyCodec):
+    """Keys that are kept as Python objects and compared."""
+
+    has_refs = True
+
+    def encode(self, keys: Any) -> Keys:
+        listed = self._list(keys)
+        return Keys(self._words(listed), objects(listed))
+
+    def encode_one(self, key: Any) -> Keys:
+        return self.encode((key,))
+
+    def decode(self, keys: Keys) -> Any:
+        assert keys.refs is not None
+        return keys.refs.tolist()
+
+    def _list(self, keys: Any) -> Sequence[Any]:
+        if isinstance(keys, str | bytes):
+            raise KeyKindError(f"keys: expected several keys, got the single {keys!r}; pass [key]")
+        if isinstance(keys, np.ndarray):
+            if keys.ndim != 1:
+                raise KeyKindError(f"keys: expected one dimension, got shape {keys.shape}")
+            listed: list[Any] = keys.tolist()
+            return listed
+        return keys if isinstance(keys, list | tuple) else list(keys)
+
+    @abstractmethod
+    def _words(self, keys: Sequence[Any]) -> Int64s:
+        """Return the words of the keys."""
+
+
+class AnyKeys(RefKeys):
+    """Any hashable objects, with the equality of a dict."""
+
+    kind: KeyKind = "any"
+
+    def _words(self, keys: Sequence[Any]) -> Int64s:
+        try:
+            return np.fromiter(map(hash, keys), np.int64, len(keys))
+        except TypeError:
+            for position, key in enumerate(keys):
+                try:
+                    hash(key)
+                except TypeError as error:
+                    raise KeyKindError(f"keys: {error} (at position {position})") from error
+            raise
+
+
+class _ContentKeys(RefKeys):
+    """Keys of one built-in type, hashed by content in one pass of machine code."""
+
+    _type: type
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+
+    def _list(self, keys: Any) -> Sequence[Any]:
+        listed = super()._list(keys)
+        if set(map(type, listed)) <= {self._type}:
+            return listed
+        return [self._plain(position, key) for position, key in enumerate(listed)]
+
+    def _plain(self, position: int, key: Any) -> Any:
+        """Return a subclass's content as the plain type; nothing else fits."""
+        if isinstance(key, str) and self._type is str:
+            return str.__str__(key)
+        if isinstance(key, bytes) and self._type is bytes:
+            return bytes.__getitem__(key, slice(None)) + b""
+        raise KeyKindError(
+            f"keys: this cache takes {self.kind} keys, got {key!r} ({type(key).__name__}) at "
+            f"position {position}; build it with keys='any' for a mix"
+        )
+
+    def _words(self, keys: Sequence[Any]) -> Int64s:
+        try:
+            packed = msgspec.msgpack.encode(keys)
+        except UnicodeEncodeError:
+            # Lone surrogates have no UTF-8; their bytes in this form are as good to hash.
+            packed = msgspec.msgpack.encode([k.encode("utf-8", "surrogatepass") for k in keys])
+        words = np.empty(len(keys), np.int64)
+        _hashing().hash_packed(np.frombuffer(packed, np.uint8), self._seed, words)
+        return words
+
+
+class StrKeys(_ContentKeys):
+    """Python strings."""
+
+    kind: KeyKind = "str"
+    _type = str
+
+
+class BytesKeys(_ContentKeys):
+    """Python byte strings."""
+
+    kind: KeyKind = "bytes"
+    _type = bytes
+
+
+def codec(kind: str, seed: int) -> KeyCodec:
+    """Return the codec of a kind of keys.
+
+    Raises:
+        ConfigurationError: if there is no such kind.
+    """
+    if kind == "int64":
+        return Int64Keys()
+    if kind == "any":
+        return AnyKeys()
+    if kind == "str":
+        return StrKeys(seed)
+    if kind == "bytes":
+        return BytesKeys(seed)
+    raise ConfigurationError(
+        f"keys: expected 'int64', 'str', 'bytes' or 'any', got {kind!r}; leave it out for the "
+        "store's own default"
+    )
+
+
+def objects(items: Sequence[Any]) -> Objects:
+    """Return items as object[n]; NumPy's own conversion would look into nested sequences."""
+    return np.fromiter(items, object, len(items))
+
+
+@functools.cache
+def _hashing() -> Any:
+    from predis_core.table import codegen
+
+    return codegen.load({}, {}, "hashing")

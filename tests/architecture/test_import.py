@@ -1,0 +1,37 @@
+"""What `import predis_core` costs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("numba", "llvmlite", "click", "rich", "hypothesis", "matplotlib", "predis_lab")
+IMPORT_BUDGET = 0.5  # seconds, warm
+
+
+def run(code: str) -> str:
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    return result.stdout.strip()
+
+
+@pytest.mark.parametrize("module", HEAVY)
+def test_import_predis_core_does_not_import(module: str) -> None:
+    assert run(f"import sys, predis_core; print({module!r} in sys.modules)") == "False"
+
+
+def test_import_predis_core_takes_under_half_a_second_warm() -> None:
+    measure = (
+        "import time; start = time.perf_counter(); import predis_core; "
+        "print(time.perf_counter() - start)"
+    )
+    run(measure)  # the first may write byte code
+    assert min(float(run(measure)) for _ in range(5)) < IMPORT_BUDGET
+
+
+def test_the_command_line_module_imports_without_click() -> None:
+    code = "import sys; sys.modules['click'] = None; import predis_core.cli; print('imported')"
+    assert run(code) == "imported"
