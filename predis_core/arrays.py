@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,12 +21,17 @@ def host_array(values: Any, field: str, error: type[PredisError]) -> npt.NDArray
     """
     if type(values) is np.ndarray:
         return values
+    if not has_array_face(values) and not isinstance(values, Sequence):
+        values = list(values)
     try:
-        if hasattr(values, "__array__") or hasattr(values, "__array_interface__"):
-            return np.asarray(values)
-        if hasattr(values, "__dlpack__"):
+        if not hasattr(values, "__array__") and hasattr(values, "__dlpack__"):
             array: npt.NDArray[Any] = np.from_dlpack(values)
             return array
-        return np.asarray(values if hasattr(values, "__len__") else list(values))
+        return np.asarray(values)
     except (TypeError, ValueError, RuntimeError, BufferError, OverflowError) as cause:
         raise error(f"{field}: cannot be read as an array: {cause}") from cause
+
+
+def has_array_face(values: Any) -> bool:
+    """Return whether values speak DLPack or the array interface."""
+    return any(hasattr(values, face) for face in ("__array__", "__array_interface__", "__dlpack__"))

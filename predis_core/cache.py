@@ -89,11 +89,15 @@ class Cache(MutableMapping[K, V], Generic[K, V]):
         self._store: Store = Objects() if value is None else _checked_store(value)
         if device not in ("auto", "cpu"):
             raise ConfigurationError(f"device: expected 'auto' or 'cpu', got {device!r}")
+        if clock is not None and not isinstance(clock, Clock):
+            raise ConfigurationError(
+                f"clock: expected a Clock, got {clock!r}; ManualClock() is one"
+            )
         if loader is not None and not callable(loader):
             raise ConfigurationError(f"loader: expected a callable, got {loader!r}")
         layout = Layout.build(capacity)
         spread = spread_seed(_checked_seed(seed))
-        self._codec = codec(keys or self._store.default_keys, spread)
+        self._codec = codec(self._store.default_keys if keys is None else keys, spread)
         self._table = CpuTable(
             layout,
             policies.get(policy),
@@ -501,7 +505,8 @@ class _Target:
     def store(self, keys: Keys, values: npt.NDArray[Any], ttl: Any, veto: Bytes) -> None:
         now = self._clock.monotonic()
         deadlines = deadlines_of(ttl, now, len(keys.words))
-        self._table.insert(keys, values, now, deadlines=deadlines, veto=veto)
+        # What is resident by now was set during the load, and wins.
+        self._table.insert(keys, values, now, deadlines=deadlines, absent_only=True, veto=veto)
 
 
 def _checked_store(value: Any) -> Store:

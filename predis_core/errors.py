@@ -32,7 +32,7 @@ _SHOWN_IDS = 10
 def shown(ids: Iterable[Any], limit: int = _SHOWN_IDS) -> str:
     """Return the first `limit` ids as text, and how many more there are."""
     listed = list(ids)
-    text = ", ".join(repr(getattr(key, "item", lambda key=key: key)()) for key in listed[:limit])
+    text = ", ".join(map(repr, listed[:limit]))
     more = len(listed) - limit
     return f"[{text}, … {more} more]" if more > 0 else f"[{text}]"
 
@@ -91,6 +91,10 @@ class LoaderError(PredisError):
     def __init__(self, message: str, ids: Sequence[Any]) -> None:
         super().__init__(f"{message}; ids {shown(ids)}")
         self.ids = list(ids)
+        self._message = message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._message, self.ids)
 
 
 class LoaderDeadlock(LoaderError):
@@ -112,6 +116,9 @@ class MissingKeys(PredisError, KeyError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.ids,)
 
 
 class InvariantError(PredisError, AssertionError):

@@ -22,6 +22,8 @@ def lifetimes_of(ttl: Any, n: int) -> Any:
     Raises:
         ConfigurationError: if one is not greater than zero, or there are not n of them.
     """
+    if getattr(getattr(ttl, "dtype", None), "kind", "") == "m":
+        ttl = ttl / np.timedelta64(1, "s")
     if isinstance(ttl, timedelta) or np.ndim(ttl) == 0:
         return nanoseconds(ttl)
     try:

@@ -16,6 +16,7 @@ The rules, in the order in which a call keeps them:
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
@@ -23,12 +24,16 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from predis_core.errors import LoaderDeadlock, LoaderError, PredisError, shown
+from predis_core.errors import LoaderDeadlock, LoaderError, ValueShapeError, shown
 from predis_core.stores.base import Store
 from predis_core.table.interface import Bools, Bytes, Keys
 
 Loader = Callable[[Any], Any]
 _PENDING, _LOADED, _ABSENT = 0, 1, 2
+
+
+class _Unfit(Exception):
+    """A loader returned something that is neither values nor a mapping of the ids."""
 
 
 class LoadTarget(Protocol):
@@ -64,6 +69,10 @@ class _Call:
         self.ended: list[_Load] = []
 
 
+# Which load a thread waits for, over all caches: loaders of two caches may wait for each other.
+_waiting: dict[int, _Load] = {}
+
+
 class Loads:
     """All loads of a cache that are under way, and how many there were."""
 
@@ -72,7 +81,6 @@ class Loads:
         self._store = store
         self._flights: dict[Any, _Load] = {}
         self._calls: dict[_Call, None] = {}
-        self._waiting: dict[int, _Load] = {}
         # Each thread counts for itself (loads, failures, saved), so that no lock is needed.
         self._counted: dict[int, list[int]] = {}
 
@@ -138,7 +146,11 @@ class Loads:
         for key, position in zip(ids, missing.tolist(), strict=True):
             first.setdefault(key, position)
         load = _Load(len(first))
-        others = self._claim(load, first)
+        try:
+            others = self._claim(load, first)
+        except BaseException as error:
+            self._finish(load, error)
+            raise
         if load.ids:
             positions = np.array([first[key] for key in load.ids], np.int64)
             mine = Keys(keys.words[positions], None if keys.refs is None else keys.refs[positions])
@@ -163,10 +175,10 @@ class Loads:
         for key in ids:
             # The index must be there before the claim is seen: `overrule` reads it.
             load.index[key] = len(load.ids)
+            load.ids.append(key)
             holder = self._flights.setdefault(key, load)
-            if holder is load:
-                load.ids.append(key)
-            else:
+            if holder is not load:
+                load.ids.pop()
                 del load.index[key]
                 others[key] = holder
         self._count(saved=len(others))
@@ -180,14 +192,20 @@ class Loads:
             self._take_from_ended(call, load)
             self._load_rest(load, keys, ttl, loader)
         except BaseException as error:
-            load.error = error
+            self._finish(load, error)
             raise
-        finally:
-            for other in list(self._calls):
-                other.ended.append(load)
-            for key in load.ids:
+        self._finish(load, None)
+
+    def _finish(self, load: _Load, error: BaseException | None) -> None:
+        """Tell everybody what became of a load, in this order: later calls must not see it."""
+        load.error = error
+        for call in list(self._calls):
+            call.ended.append(load)
+        for key in load.ids:
+            # A key's own __eq__ may raise; nobody must wait for ever because of that.
+            with contextlib.suppress(Exception):
                 self._flights.pop(key, None)
-            load.ended.set()
+        load.ended.set()
 
     def _take_from_ended(self, call: _Call, load: _Load) -> None:
         """Take ids from loads that ended after this call's lookup, evicted though they may be."""
@@ -210,8 +228,8 @@ class Loads:
         ids = [load.ids[at] for at in wanted.tolist()]
         self._count(loads=len(ids))
         try:
-            loaded = _called(loader, keys.words[wanted] if keys.refs is None else list(ids), ids)
-            present, rows = self._checked(loaded, ids)
+            given = keys.words[wanted] if keys.refs is None else list(ids)
+            present, rows = self._loaded(loader, given, ids)
         except BaseException:
             self._count(failures=len(ids))
             raise
@@ -222,41 +240,49 @@ class Loads:
         load.veto[:count][~keep] = 1
         self._target.store(keys, self._store.take_over(load.values), ttl, load.veto[:count])
 
+    def _loaded(self, loader: Loader, given: Any, ids: list[Any]) -> tuple[Bools, npt.NDArray[Any]]:
+        """Call a loader; what it raises, even while it is read, names the ids."""
+        try:
+            return self._checked(loader(given), ids)
+        except LoaderDeadlock:
+            raise
+        except ValueShapeError as error:
+            raise LoaderError(f"the loader returned what does not fit: {error}", ids) from error
+        except _Unfit as error:
+            raise LoaderError(str(error), ids) from None
+        except Exception as error:
+            raise LoaderError(f"the loader raised {type(error).__name__}: {error}", ids) from error
+
     def _checked(self, loaded: Any, ids: list[Any]) -> tuple[Bools, npt.NDArray[Any]]:
         """Return which ids a loader knows and their values, or refuse what does not fit."""
         present = np.ones(len(ids), bool)
         if loaded is None:
-            raise LoaderError("the loader returned None instead of values or a mapping", ids)
+            raise _Unfit("the loader returned None instead of values or a mapping")
         if isinstance(loaded, Mapping):
             unasked = loaded.keys() - set(ids)
             if unasked:
-                raise LoaderError(
-                    f"the loader returned ids that it was not asked for: {shown(unasked)}", ids
-                )
+                raise _Unfit(f"the loader returned ids that it was not asked for: {shown(unasked)}")
             present[:] = [key in loaded for key in ids]
             loaded = [loaded[key] for key in ids if key in loaded]
             if not loaded:
                 return present, self._store.blank(0)
-        try:
-            return present, self._store.coerce(loaded, int(present.sum()))
-        except PredisError as error:
-            raise LoaderError(f"the loader returned what does not fit: {error}", ids) from error
+        return present, self._store.coerce(loaded, int(present.sum()))
 
     def _wait_for(self, others: Mapping[Any, _Load]) -> None:
         me = threading.get_ident()
         for load in dict.fromkeys(others.values()):
             ids = [key for key, holder in others.items() if holder is load]
-            before = self._waiting.get(me)
-            self._waiting[me] = load
+            before = _waiting.get(me)
+            _waiting[me] = load
             try:
                 if not load.ended.is_set():
                     self._refuse_deadlock(load, me, ids)
                     load.ended.wait()
             finally:
                 if before is None:
-                    self._waiting.pop(me, None)
+                    _waiting.pop(me, None)
                 else:
-                    self._waiting[me] = before
+                    _waiting[me] = before
             if load.error is not None:
                 raise LoaderError(
                     f"the load in another thread failed: {load.error}", ids
@@ -272,7 +298,7 @@ class Loads:
                     "a loader waits for an id that is being loaded by the very call it serves", ids
                 )
             seen.add(owner)
-            awaited = self._waiting.get(owner)
+            awaited = _waiting.get(owner)
             if awaited is None or awaited.ended.is_set():
                 return
             owner = awaited.owner
@@ -282,13 +308,3 @@ class Loads:
         mine[0] += loads
         mine[1] += failures
         mine[2] += saved
-
-
-def _called(loader: Loader, given: Any, ids: list[Any]) -> Any:
-    """Call a loader; what it raises becomes an error that names the ids."""
-    try:
-        return loader(given)
-    except LoaderDeadlock:
-        raise
-    except Exception as error:
-        raise LoaderError(f"the loader raised {type(error).__name__}: {error}", ids) from error

@@ -30,5 +30,8 @@ class CacheValues(ValuesView[V]):
 
     _mapping: Cache[Any, V]
 
+    def __contains__(self, value: object) -> bool:
+        return any(held is value or bool(held == value) for held in self)
+
     def __iter__(self) -> Iterator[V]:
         return (value for _, value in self._mapping._pairs())

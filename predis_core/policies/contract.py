@@ -10,8 +10,10 @@ The functions, in the order in which the insertion of an absent key calls them:
 `tally(meta) -> int`
     Summed over the live ways of the set into `total`, before anything else. Default: 0.
 `on_insert(tick, frequency, tag, state, total, parameters) -> (meta, state)`
-    Metadata of the key that comes in. `tag` is what `on_evict` left in the set's ghosts for this
-    key (1 to 3), or 0. `frequency` is its count in the table's sketch (0 to 15), or 0 without one.
+    Metadata of the key that comes in. `tag` is 0 if the set's ghosts do not know the key; else its
+    lowest two bits are what `on_evict` left (1 to 3), and above them is the ghost's place among
+    them (0 for the newest). `frequency` is the key's count in the table's sketch (0 to 15), or 0
+    without one.
 `rank(meta, tick, state, total, parameters) -> int`
     Only if no way is free or expired: the way with the lowest rank leaves, ties by lowest way.
 `segment(meta) -> 0 or 1` and `admit(frequency_0, frequency_1) -> 0 or 1`

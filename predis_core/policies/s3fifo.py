@@ -6,7 +6,7 @@ Yang, Zhang, Qiu, Yue, Vigfusson: "FIFO Queues are All You Need for Cache Evicti
 Both queues are an order over the ways of a set. One choice of a victim does at once what the
 paper's loop does step by step: `rank` finds where the loop would end, `on_pass` applies what it
 would have done to the entries on the way. Entries that one choice moves to the tail of the main
-queue are equally new there.
+queue are as new there as the one that comes in.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from typing import Any
 from predis_core.policies.contract import HOT_BITS, Policy
 
 # meta: bits 0-1 hits since it was queued (up to 3), bits 2-6 a stamp of the last one's tick;
-# from bit HOT_BITS: in the main queue?; above: the tick at which it was queued.
+# from bit HOT_BITS: in the main queue?; above: its sequence number in the set's queues.
+# state: bit 0 tells that something had to leave this set; above: the next sequence number.
 _COUNT = 3
 _PROMOTED = 2  # hits that carry an entry from the small queue into the main one
 _STAMP_BITS = 5
 _STAMP = (1 << _STAMP_BITS) - 1
 _MAIN = 1 << HOT_BITS
 _QUEUED_SHIFT = HOT_BITS + 1
-_TICK_BITS = 31
-_TICKS = (1 << _TICK_BITS) - 1
-_HALF = 1 << (_TICK_BITS - 1)
+_SEQUENCE_BITS = 31
+_SEQUENCES = (1 << _SEQUENCE_BITS) - 1
 _LIVE_SHIFT = 16  # total: entries of the small queue, and above this bit those of both
 _LAST_TIER = 8
-_EVICTED = 1  # state: something had to leave this set
+_EVICTED = 1
 
 
 def _stamp(tick: int) -> int:
@@ -48,8 +48,9 @@ def on_insert(
 
     While nothing had to leave yet, what exceeds the small queue's share fills the main one.
     """
-    main = tag > 0 or (state == 0 and _small_lets_go(total, parameters))
-    return ((tick & _TICKS) << _QUEUED_SHIFT) + (_MAIN if main else 0), state
+    main = tag > 0 or (state & _EVICTED == 0 and _small_lets_go(total, parameters))
+    following = ((state >> 1) + 1) & _SEQUENCES
+    return _queued(state >> 1) + (_MAIN if main else 0), (following << 1) + (state & _EVICTED)
 
 
 def on_hit(meta: int, tick: int, state: int, parameters: Any) -> int:
@@ -61,9 +62,14 @@ def on_hit(meta: int, tick: int, state: int, parameters: Any) -> int:
     return (stamp << 2) + count + 1
 
 
-def _place(meta: int, tick: int) -> int:
+def _queued(sequence: int) -> int:
+    """Metadata of an entry of the small queue without hits."""
+    return (sequence & _SEQUENCES) << _QUEUED_SHIFT
+
+
+def _place(meta: int, state: int) -> int:
     """An entry's place in its queue: the older, the lower."""
-    return ((meta >> _QUEUED_SHIFT) - tick + _HALF) & _TICKS
+    return ((meta >> _QUEUED_SHIFT) - (state >> 1)) & _SEQUENCES
 
 
 def _small_lets_go(total: int, parameters: Any) -> bool:
@@ -89,15 +95,15 @@ def _tier(meta: int, total: int, parameters: Any) -> int:
 
 def rank(meta: int, tick: int, state: int, total: int, parameters: Any) -> int:
     """Order by round, then by place in the queue."""
-    return (_tier(meta, total, parameters) << _TICK_BITS) + _place(meta, tick)
+    return (_tier(meta, total, parameters) << _SEQUENCE_BITS) + _place(meta, state)
 
 
 def on_pass(meta: int, victim_meta: int, tick: int, state: int, total: int, parameters: Any) -> int:
     """Promote, or spend hits for further rounds, as the loop does on its way to the victim."""
     victim_tier = _tier(victim_meta, total, parameters)
     tier = _tier(meta, total, parameters)
-    older = _place(meta, tick) < _place(victim_meta, tick)
-    requeued = ((tick & _TICKS) << _QUEUED_SHIFT) + _MAIN
+    older = _place(meta, state) < _place(victim_meta, state)
+    requeued = _queued((state >> 1) - 1) + _MAIN
     if tier == 2:
         return requeued if victim_tier > 0 or older else meta
     if tier & 1 == 0 or victim_tier == 0:
@@ -112,14 +118,14 @@ def on_pass(meta: int, victim_meta: int, tick: int, state: int, total: int, para
 
 def on_evict(meta: int, tick: int, state: int) -> tuple[int, int]:
     """Leave a ghost if the entry never got beyond the small queue."""
-    return _EVICTED, 1 if meta & _MAIN == 0 and meta & _COUNT < _PROMOTED else 0
+    return state | _EVICTED, 1 if meta & _MAIN == 0 and meta & _COUNT < _PROMOTED else 0
 
 
 POLICY = Policy(
     name="s3fifo",
-    slot_bits=_QUEUED_SHIFT + _TICK_BITS,
+    slot_bits=_QUEUED_SHIFT + _SEQUENCE_BITS,
     hit_bits=HOT_BITS,
-    set_bits=1,
+    set_bits=1 + _SEQUENCE_BITS,
     ghosts=True,
     parameters=(15,),  # the small queue's share of a set's ways, in percent
     tally=tally,

@@ -21,9 +21,13 @@ _SEQUENCES = (1 << _SEQUENCE_BITS) - 1
 def on_insert(
     tick: int, frequency: int, tag: int, state: int, total: int, parameters: Any
 ) -> tuple[int, int]:
-    """Come in as the newest, not visited."""
+    """Come in as the newest, not visited; a hand that fell off the newest end begins anew."""
     sequence = state & _SEQUENCES
-    return sequence << HOT_BITS, state - sequence + ((sequence + 1) & _SEQUENCES)
+    following = (sequence + 1) & _SEQUENCES
+    hand = state >> _SEQUENCE_BITS
+    if hand == sequence:
+        hand = following
+    return sequence << HOT_BITS, (hand << _SEQUENCE_BITS) + following
 
 
 def on_hit(meta: int, tick: int, state: int, parameters: Any) -> int:

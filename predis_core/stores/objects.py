@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Set, Sized
 from typing import Any
 
 import numpy as np
@@ -25,12 +26,12 @@ class Objects(Store):
 
     def coerce(self, values: Any, n: int) -> npt.NDArray[Any]:
         """Return n objects; see `Store.coerce`."""
-        if isinstance(values, str | bytes | dict) or not hasattr(values, "__iter__"):
+        if isinstance(values, str | bytes | Mapping | Set) or not isinstance(values, Iterable):
             raise ValueShapeError(
                 f"values: expected a sequence of {n} values, got {type(values).__name__}; "
                 "pass one value per key"
             )
-        listed = values if hasattr(values, "__len__") else list(values)
+        listed = values if isinstance(values, Sized) else list(values)
         if len(listed) != n:
             raise ValueShapeError(f"values: expected {n}, one per key, got {len(listed)}")
         return np.fromiter(listed, object, n)

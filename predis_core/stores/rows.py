@@ -32,6 +32,11 @@ class Rows(Store):
             raise ConfigurationError(f"value: Rows: dtype {dtype!r}: {error}") from error
         if self.dtype.hasobject:
             raise ConfigurationError("value: Rows: dtype object holds references; use Objects()")
+        if self.dtype.itemsize == 0 or self.dtype.subdtype is not None:
+            raise ConfigurationError(
+                f"value: Rows: dtype {dtype!r} has no size or a shape of its own; give the length, "
+                "as in 'U16', or put the shape into shape="
+            )
         self.shape = (shape,) if isinstance(shape, int) else tuple(shape)
         if not all(isinstance(length, int) and length > 0 for length in self.shape):
             raise ConfigurationError(
@@ -52,12 +57,22 @@ class Rows(Store):
             raise ValueShapeError(
                 f"values: expected shape {(n, *self.shape)}, one row per key, got {array.shape}"
             )
-        if array.dtype != self.dtype and not np.can_cast(array.dtype, self.dtype, "same_kind"):
+        if array.dtype != self.dtype:
+            self._check_kind(array)
+        return np.ascontiguousarray(array, self.dtype)
+
+    def _check_kind(self, array: npt.NDArray[Any]) -> None:
+        if array.dtype.kind in "iu" and self.dtype.kind in "iu":
+            limits = np.iinfo(self.dtype)
+            if array.size and not limits.min <= array.min() <= array.max() <= limits.max:
+                raise ValueShapeError(
+                    f"values: {array.min()} to {array.max()} do not all fit {self.dtype}"
+                )
+        elif not np.can_cast(array.dtype, self.dtype, "same_kind"):
             raise ValueShapeError(
                 f"values: {array.dtype} does not become {self.dtype} without changing kind; "
-                f"convert it first"
+                "convert it first"
             )
-        return np.ascontiguousarray(array, self.dtype)
 
     def take_over(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return the same rows: an insert copies them."""
@@ -82,7 +97,8 @@ class Rows(Store):
 
 
 def _writable(out: Any) -> npt.NDArray[Any]:
-    if not any(hasattr(out, face) for face in ("__array_interface__", "__dlpack__", "__array__")):
+    # What only has `__array__` may hand out a copy, and what is written there would be lost.
+    if not hasattr(out, "__array_interface__") and not hasattr(out, "__dlpack__"):
         raise ValueShapeError(
             f"out: expected an array or tensor to write into, got {type(out).__name__}"
         )

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from predis_core.policies import contract
 from predis_core.policies.contract import ARGUMENTS, Policy
 from predis_core.table import codegen, header
+from predis_core.table.equality import Resolver, chunks
 from predis_core.table.interface import (
     Bools,
     Bytes,
@@ -28,17 +29,11 @@ from predis_core.table.interface import (
     Keys,
     Objects,
 )
-from predis_core.table.keys import objects
 from predis_core.table.layout import LINE_BYTES, LINES, WAYS, Layout, record_of
 from predis_core.table.sketch import ROWS, halve_after, width_bits
 
-CHUNK = 4096
-"""Keys that a kernel holding the GIL handles at a time: well under half a millisecond."""
-
 _NO_INT64 = np.empty(0, np.int64)
 _NO_BYTES = np.empty(0, np.uint8)
-_STALE_ROUNDS = 64
-_ALL = slice(None)
 _MODULES = ("lookups", "inserts", "upkeep", "sketch")
 
 
@@ -167,34 +162,53 @@ class CpuTable:
         self, keys: Keys, now: int, out: Any, zero: bool, count: bool, region: int
     ) -> tuple[Int64s, Bools]:
         n = len(keys.words)
-        slots = np.empty(n, np.int64)
-        found = np.empty(n, np.bool_)
-        keys = self._resolved(keys, region)
+        slots, found = np.empty(n, np.int64), np.empty(n, np.bool_)
         tick, guesses = -1, 0
         if self._holds_gil:
+            keys = self._resolved(keys, region)
             tick = self._advance(n)
-        for start, stop in self._chunks(n):
-            part = slice(start, stop)
-            tick, unused = self._kernels.lookup(
-                self._header,
-                self._parameters,
-                region,
-                keys.words[part],
-                self._refs_from(keys, start),
-                now,
-                tick,
-                self._values_at(out, part),
-                zero,
-                count,
-                slots[part],
-                found[part],
-            )
-            guesses += unused
+            for part in chunks(0, n):
+                some = Keys(keys.words[part], None if keys.refs is None else keys.refs[part])
+                place = None if out is None else out[part]
+                guesses += self._look(
+                    some, now, tick, place, zero, count, region, slots[part], found[part]
+                )[1]
+        else:
+            tick, guesses = self._look(keys, now, tick, out, zero, count, region, slots, found)
         if guesses:
             self._kernels.replay(self._header, self._parameters, region, keys.words, tick, slots)
         if self._sketch is not None:
             self._kernels.count_in_sketch(self._header, keys.words, found)
         return slots, found
+
+    def _look(
+        self,
+        keys: Keys,
+        now: int,
+        tick: int,
+        out: Any,
+        zero: bool,
+        count: bool,
+        region: int,
+        slots: Int64s,
+        found: Bools,
+    ) -> tuple[int, int]:
+        """Return (tick, guesses found); see the kernel."""
+        looked: tuple[int, int] = self._kernels.lookup(
+            self._header,
+            self._parameters,
+            region,
+            keys.words,
+            0 if keys.refs is None else _address(keys.refs),
+            now,
+            tick,
+            self._value_bytes(out),
+            zero,
+            count,
+            slots,
+            found,
+        )
+        return looked
 
     def touch(self, keys: Keys, now: int, *, region: int = 0) -> Bools:
         """See `interface.Table`."""
@@ -208,16 +222,8 @@ class CpuTable:
     def deadlines(self, keys: Keys, now: int, *, region: int = 0) -> Int64s:
         """See `interface.Table`."""
         found = np.empty(len(keys.words), np.int64)
-        keys = self._resolved(keys, region)
-        for start, stop in self._chunks(len(found)):
-            self._kernels.peek(
-                self._header,
-                region,
-                keys.words[start:stop],
-                self._refs_from(keys, start),
-                now,
-                found[start:stop],
-            )
+        for words, refs, part in self._parts(self._resolved(keys, region), found):
+            self._kernels.peek(self._header, region, words, refs, now, part)
         return found
 
     # ------------------------------------------------------------------ writing verbs
@@ -256,8 +262,8 @@ class CpuTable:
             _NO_INT64 if deadlines is None else deadlines,
             _NO_BYTES if veto is None else veto,
             (1 if absent_only or guess else 0) | (2 if guess else 0),
-            self._values_at(values),
-            self._values_at(rows),
+            self._value_bytes(values),
+            self._value_bytes(rows),
         )
         _Inserting(self, keys, region, arguments, result, trash).run()
         if self._sketch is not None:
@@ -285,18 +291,18 @@ class CpuTable:
         deleted = np.empty(n, np.bool_)
         if self._value_refs and out is None:
             out = np.empty(n, object)
-        keys = self._resolved(keys, region)
         gone = np.empty(n if self._refs is not None else 0, object)
-        for start, stop in self._chunks(n):
+        keys = self._resolved(keys, region)
+        for words, refs, values, keys_gone, part in self._parts(keys, out, gone, deleted):
             self._kernels.delete(
                 self._header,
                 region,
-                keys.words[start:stop],
-                self._refs_from(keys, start),
+                words,
+                refs,
                 now,
-                self._values_at(out, slice(start, stop)),
-                _address(gone) + 8 * start,
-                deleted[start:stop],
+                self._value_bytes(values),
+                _address(keys_gone),
+                part,
             )
         return deleted
 
@@ -342,7 +348,7 @@ class CpuTable:
             metas,
             guesses,
             deadlines,
-            self._values_at(values),
+            self._value_bytes(values),
         )
         keys = Keys(words[:n], refs[:n] if self._refs is not None else None)
         return Entries(
@@ -438,22 +444,18 @@ class CpuTable:
         tick: int = self._kernels.advance(self._header, n)
         return tick
 
-    def _chunks(self, n: int) -> Iterator[tuple[int, int]]:
-        if not self._holds_gil:
-            yield 0, n
-            return
-        for start in range(0, n, CHUNK):
-            yield start, min(start + CHUNK, n)
+    def _parts(self, keys: Keys, *arrays: Any) -> Iterator[tuple[Any, ...]]:
+        """Yield words, address of references, and arrays, for each part that a kernel takes."""
+        n = len(keys.words)
+        for part in chunks(0, n) if self._holds_gil else (slice(0, n),):
+            refs = 0 if keys.refs is None else _address(keys.refs[part])
+            yield keys.words[part], refs, *(a if a is None else a[part] for a in arrays)
 
-    def _refs_from(self, keys: Keys, start: int = 0) -> int:
-        """The address of a batch's references from a position on."""
-        return 0 if keys.refs is None else _address(keys.refs) + 8 * start
-
-    def _values_at(self, values: Any, part: slice = _ALL) -> Any:
-        """A batch's values, or part of them, as kernels take them: see `kernels.values`."""
+    def _value_bytes(self, values: Any) -> Any:
+        """Values as kernels take them: see `kernels.values`."""
         if self._value_refs:
-            return 0 if values is None else _address(values[part])
-        return _NO_BYTES if values is None else values[part].reshape(-1).view(np.uint8)
+            return 0 if values is None else _address(values)
+        return _NO_BYTES if values is None else values.reshape(-1).view(np.uint8)
 
     def _keep_deadlines(self) -> None:
         deadlines = _zeros(self.layout.slots, np.int64)
@@ -464,51 +466,9 @@ class CpuTable:
         """Replace each key that is a reference by the equal one that the table holds, if any."""
         if keys.refs is None:
             return keys
-        return self._resolve(keys, region)[0]
-
-    def _resolve(self, keys: Keys, region: int) -> tuple[Keys, Int64s]:
-        """Return keys with the table's own references, and signatures of those sharing a word.
-
-        Compares outside any lock; user code may run in `__eq__` and may use the cache.
-        """
-        assert keys.refs is not None
-        resolved = keys.refs.copy()
-        signatures = np.empty(len(resolved), np.int64)
-        open_positions = np.arange(len(resolved))
-        skip = np.zeros(len(resolved), np.int64)
-        seen: Int64s | None = None
-        while len(open_positions):
-            words = keys.words[open_positions]
-            held = np.empty(len(words), object)
-            found = np.empty(len(words), np.bool_)
-            now_signed = np.empty(len(words), np.int64)
-            for start, stop in self._chunks(len(words)):
-                self._kernels.candidates(
-                    self._header,
-                    region,
-                    words[start:stop],
-                    skip[open_positions][start:stop],
-                    _address(held) + 8 * start,
-                    found[start:stop],
-                    now_signed[start:stop],
-                )
-            if seen is not None:
-                # A chain that changed between two looks is looked at from its beginning.
-                changed = now_signed != seen
-                skip[open_positions[changed]] = -1
-                found |= changed
-            signatures[open_positions] = now_signed
-            asked = keys.refs[open_positions]
-            equal = [
-                a is b or bool(a == b) for a, b in zip(held.tolist(), asked.tolist(), strict=True)
-            ]
-            matched = found & np.array(equal, bool)
-            matched &= skip[open_positions] >= 0
-            resolved[open_positions[matched]] = held[matched]
-            again = found & ~matched
-            open_positions, seen = open_positions[again], now_signed[again]
-            skip[open_positions] += 1
-        return Keys(keys.words, resolved), signatures
+        resolver = Resolver(self._kernels, self._header, region, keys)
+        resolver.resolve(0, len(keys.words))
+        return Keys(keys.words, resolver.refs)
 
 
 class _Inserting:
@@ -529,18 +489,24 @@ class _Inserting:
         self.last = np.empty(n, np.int64)
         self.tick = -1
         self.full = False
+        self.resolver: Resolver | None = None
 
     def run(self) -> None:
-        if self.table._holds_gil:
-            self.full = self.table.is_full(region=self.region)
-            self.tick = self.table._advance(len(self.last))
+        """Insert all of the batch."""
+        table, n = self.table, len(self.last)
+        if not table._holds_gil:
+            self._insert(self.keys, _NO_INT64, 0, n)
+            return
+        self.full = table.is_full(region=self.region)
+        self.tick = table._advance(n)
         if self.keys.refs is None:
-            for start, stop in self.table._chunks(len(self.last)):
-                self._insert(self.keys, _NO_INT64, start, stop)
+            for part in chunks(0, n):
+                self._insert(self.keys, _NO_INT64, part.start, part.stop)
             return
         self._mark_duplicates()
-        for start, stop in self.table._chunks(len(self.last)):
-            self._insert_references(start, stop)
+        self.resolver = Resolver(table._kernels, table._header, self.region, self.keys)
+        for part in chunks(0, n):
+            self._insert_references(part.start, part.stop)
         self.result.status[:] = self.result.status[self.last]
         self.result.slots[:] = self.result.slots[self.last]
 
@@ -554,25 +520,13 @@ class _Inserting:
             self.last[:] = [last[key] for key in listed]
 
     def _insert_references(self, start: int, stop: int) -> None:
-        """Resolve, insert, and resolve again whatever changed in between."""
-        rounds = 0
+        """Resolve and insert, and again from wherever keys came or went in between."""
+        resolver = self.resolver
+        assert resolver is not None
         while start < stop:
-            assert self.keys.refs is not None
-            part = Keys(self.keys.words[start:stop], self.keys.refs[start:stop])
-            resolved, signatures = self.table._resolve(part, self.region)
-            assert resolved.refs is not None
-            refs = self.keys.refs.copy()
-            refs[start:stop] = resolved.refs
-            signed = np.empty(len(self.last), np.int64)
-            signed[start:stop] = signatures
-            reached = self._insert(Keys(self.keys.words, refs), signed, start, stop)
-            rounds = 0 if reached > start else rounds + 1
-            if rounds > _STALE_ROUNDS:
-                raise RuntimeError(
-                    "set: comparing a key with those already cached changes the cache each time; "
-                    "its __eq__ must not write to the cache"
-                )
-            start = reached
+            resolver.resolve(start, stop)
+            resolved = Keys(self.keys.words, resolver.refs)
+            start = self._insert(resolved, resolver.signatures, start, stop)
 
     def _insert(self, keys: Keys, signatures: Int64s, start: int, stop: int) -> int:
         table, result = self.table, self.result
@@ -583,7 +537,7 @@ class _Inserting:
             table._parameters,
             self.region,
             keys.words,
-            table._refs_from(keys),
+            0 if keys.refs is None else _address(keys.refs),
             signatures,
             start,
             stop,
@@ -604,6 +558,3 @@ class _Inserting:
             _address(self.trash),
         )
         return int(reached)
-
-
-__all__ = ["CHUNK", "CpuTable", "objects"]

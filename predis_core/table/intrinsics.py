@@ -16,6 +16,9 @@ from numba.extending import intrinsic
 
 from predis_core.table.keys import MIX_FACTORS, MIX_SHIFTS
 
+inlined = njit(forceinline=True)
+"""Compile a helper into its callers: the hot path has no calls."""
+
 _I1, _I8, _I16, _I32, _I64, _I128 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64, 128))
 _WORDS = 8
 
@@ -171,6 +174,12 @@ def atomic_swap_if(typing_context: Any, address: Any, expected: Any, new: Any) -
     return types.boolean(types.int64, types.int64, types.int64), generate
 
 
+@inlined
+def address(array):
+    """Where an array's data begins. NumPy's own is unsigned, and would turn sums into floats."""
+    return np.int64(array.ctypes.data)
+
+
 yield_thread = types.ExternalFunction(
     "SwitchToThread" if sys.platform == "win32" else "sched_yield", types.int32()
 )
@@ -186,7 +195,7 @@ _SHIFT_0, _SHIFT_1, _SHIFT_2 = (np.uint64(shift) for shift in MIX_SHIFTS)
 _FACTOR_0, _FACTOR_1 = (np.uint64(factor) for factor in MIX_FACTORS)
 
 
-@njit
+@inlined
 def mix(word, seed):
     """keys.mix in machine code: int64, int64 -> uint64."""
     x = np.uint64(word) ^ np.uint64(seed)

@@ -19,13 +19,13 @@ from __future__ import annotations
 import functools
 import operator
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import msgspec
 import numpy as np
 
-from predis_core.arrays import host_array
+from predis_core.arrays import has_array_face, host_array
 from predis_core.errors import ConfigurationError, KeyKindError
 from predis_core.table.interface import Int64s, Keys, Objects
 
@@ -98,6 +98,8 @@ class Int64Keys(KeyCodec):
     def encode(self, keys: Any) -> Keys:
         if type(keys) is np.ndarray and keys.dtype == np.int64 and keys.ndim == 1:
             return Keys(np.ascontiguousarray(keys))
+        if not has_array_face(keys) and not isinstance(keys, Sequence):
+            keys = _iterated(keys)
         array = host_array(keys, "keys", KeyKindError)
         if array.ndim != 1:
             raise KeyKindError(
@@ -109,7 +111,8 @@ class Int64Keys(KeyCodec):
             at = int(np.argmax(array > _INT64_MAX))
             raise KeyKindError(f"keys: {array[at]} at position {at} does not fit int64")
         if array.dtype.kind not in "iu":
-            return Keys(np.array([self._checked(key) for key in keys], np.int64))
+            listed = array.tolist() if has_array_face(keys) else keys
+            return Keys(np.array([self._checked(key) for key in listed], np.int64))
         return Keys(np.ascontiguousarray(array, np.int64))
 
     def encode_one(self, key: Any) -> Keys:
@@ -150,12 +153,13 @@ class RefKeys(KeyCodec):
     def _list(self, keys: Any) -> Sequence[Any]:
         if isinstance(keys, str | bytes):
             raise KeyKindError(f"keys: expected several keys, got the single {keys!r}; pass [key]")
-        if isinstance(keys, np.ndarray):
-            if keys.ndim != 1:
-                raise KeyKindError(f"keys: expected one dimension, got shape {keys.shape}")
-            listed: list[Any] = keys.tolist()
+        if has_array_face(keys):
+            array = host_array(keys, "keys", KeyKindError)
+            if array.ndim != 1:
+                raise KeyKindError(f"keys: expected one dimension, got shape {array.shape}")
+            listed: list[Any] = array.tolist()
             return listed
-        return keys if isinstance(keys, list | tuple) else list(keys)
+        return keys if isinstance(keys, list | tuple) else _iterated(keys)
 
     @abstractmethod
     def _words(self, keys: Sequence[Any]) -> Int64s:
@@ -252,6 +256,12 @@ def codec(kind: str, seed: int) -> KeyCodec:
 def objects(items: Sequence[Any]) -> Objects:
     """Return items as object[n]; NumPy's own conversion would look into nested sequences."""
     return np.fromiter(items, object, len(items))
+
+
+def _iterated(keys: Any) -> list[Any]:
+    if not isinstance(keys, Iterable):
+        raise KeyKindError(f"keys: expected several keys, got the single {keys!r}; pass [key]")
+    return list(keys)
 
 
 @functools.cache

@@ -398,7 +398,7 @@ class _Placing:
         for place, (tag, fingerprint) in enumerate(self.target.ghosts):
             if fingerprint == self.home.fingerprint:
                 del self.target.ghosts[place]
-                return tag
+                return tag | place << TAG_BITS
         return 0
 
     def _make_room(self, guess: bool, total: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from numba import njit
 
+from predis_core.policies.contract import TAG_BITS
 from predis_core.table.intrinsics import load16, store16
 from predis_core.table.layout import FINGERPRINT_BITS, WAYS
 
@@ -13,7 +14,7 @@ from .places import FINGERPRINTS
 
 @njit
 def take_ghost(record, fingerprint):
-    """Return the tag of a ghost and remove it; 0 if there is none."""
+    """Remove a ghost; return its tag and, above that, its place; 0 if there is none."""
     if not HAS_GHOSTS:
         return 0
     for place in range(WAYS):
@@ -24,7 +25,7 @@ def take_ghost(record, fingerprint):
             for later in range(place, WAYS - 1):
                 store16(record + GHOSTS + 2 * later, load16(record + GHOSTS + 2 * later + 2))
             store16(record + GHOSTS + 2 * WAYS - 2, 0)
-            return ghost >> FINGERPRINT_BITS
+            return (ghost >> FINGERPRINT_BITS) | (place << TAG_BITS)
     return 0
 
 

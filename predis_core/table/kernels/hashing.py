@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from predis_core.table.intrinsics import load8, load64, multiply_high
+from predis_core.table.intrinsics import address, load8, load64, multiply_high
 from predis_core.table.keys import FOLD_FACTOR
 
 from .constants import CACHED
@@ -14,10 +14,10 @@ _FACTOR = np.uint64(FOLD_FACTOR)
 
 
 @njit(nogil=True)
-def _big_endian(address, count):
+def _big_endian(start, count):
     value = 0
     for i in range(count):
-        value = value << 8 | load8(address + i)
+        value = value << 8 | load8(start + i)
     return value
 
 
@@ -28,15 +28,15 @@ def _fold(hashed, block):
 
 
 @njit(nogil=True)
-def _hash_bytes(address, length, seed):
+def _hash_bytes(data, length, seed):
     hashed = np.uint64(seed) ^ (np.uint64(length) * _FACTOR)
     whole = length & ~7
     for start in range(0, whole, 8):
-        hashed = _fold(hashed, load64(address + start))
+        hashed = _fold(hashed, load64(data + start))
     if whole < length:
         block = 0
         for i in range(length - whole):
-            block |= load8(address + whole + i) << (8 * i)
+            block |= load8(data + whole + i) << (8 * i)
         hashed = _fold(hashed, block)
     return np.int64(hashed)
 
@@ -44,18 +44,18 @@ def _hash_bytes(address, length, seed):
 @njit(nogil=True, cache=CACHED)
 def hash_packed(packed, seed, words):
     """Hash each str or bin of a MessagePack array: uint8[m], int64 seed -> words int64[n]."""
-    address = packed.ctypes.data
-    head = load8(address)
-    address += 1 if head & 0xF0 == 0x90 else 3 if head == 0xDC else 5
+    at = address(packed)
+    head = load8(at)
+    at += 1 if head & 0xF0 == 0x90 else 3 if head == 0xDC else 5
     for i in range(words.size):
-        head = load8(address)
-        address += 1
+        head = load8(at)
+        at += 1
         if head & 0xE0 == 0xA0:
             length = head & 0x1F
         else:
             # str8, bin8: one byte of length; str16, bin16: two; str32, bin32: four.
             width = 1 << (head - 0xD9 if head >= 0xD9 else head - 0xC4)
-            length = _big_endian(address, width)
-            address += width
-        words[i] = _hash_bytes(address, length, seed)
-        address += length
+            length = _big_endian(at, width)
+            at += width
+        words[i] = _hash_bytes(at, length, seed)
+        at += length

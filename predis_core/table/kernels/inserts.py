@@ -7,7 +7,17 @@ from numba import njit
 
 from predis_core.table import header as H
 from predis_core.table.interface import Status
-from predis_core.table.intrinsics import load8, load64, mix, own, prefetch, store8, store64
+from predis_core.table.intrinsics import (
+    address,
+    inlined,
+    load8,
+    load64,
+    mix,
+    own,
+    prefetch,
+    store8,
+    store64,
+)
 from predis_core.table.layout import GUESS_SHARE, LINE_BYTES, SET_BYTES, WAYS
 
 from .constants import CACHED, HOLDS_GIL, KEY_REFS, STRIDE, VALUE_REFS
@@ -78,7 +88,7 @@ def insert(
     guesses. `last`, `status`, `slots`, `evicted`, `gone_words` are written. References that leave
     end up in `values` (address), `gone_refs` and `trash`, displaced rows in `displaced`.
     """
-    head = header.ctypes.data
+    head = address(header)
     block = region_block(head, region)
     n = words.size
     if tick < 0:
@@ -175,7 +185,7 @@ def insert_one(
     return INSERTED
 
 
-@njit
+@inlined
 def write_entry(head, group, slot, way, word, deadline):
     flags = flags_of(group, way)
     store64(word_address(group, way), word)

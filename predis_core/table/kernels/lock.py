@@ -5,9 +5,13 @@ Where kernels hold the GIL, that is the lock, and these do nothing.
 
 from __future__ import annotations
 
-from numba import njit
-
-from predis_core.table.intrinsics import atomic_add, atomic_load, atomic_swap_if, yield_thread
+from predis_core.table.intrinsics import (
+    atomic_add,
+    atomic_load,
+    atomic_swap_if,
+    inlined,
+    yield_thread,
+)
 
 from .constants import HOLDS_GIL
 
@@ -15,14 +19,14 @@ _WRITER = 1 << 62
 _SPINS = 64
 
 
-@njit
+@inlined
 def _relax(spins):
     if spins > _SPINS:
         yield_thread()
     return spins + 1
 
 
-@njit
+@inlined
 def lock_shared(head):
     if HOLDS_GIL:
         return
@@ -34,13 +38,13 @@ def lock_shared(head):
         spins = _relax(spins)
 
 
-@njit
+@inlined
 def unlock_shared(head):
     if not HOLDS_GIL:
         atomic_add(head, -1)
 
 
-@njit
+@inlined
 def lock_exclusive(head):
     if HOLDS_GIL:
         return
@@ -54,7 +58,7 @@ def lock_exclusive(head):
         spins = _relax(spins)
 
 
-@njit
+@inlined
 def unlock_exclusive(head):
     if not HOLDS_GIL:
         atomic_add(head, -_WRITER)

@@ -7,13 +7,17 @@ from numba import njit
 
 from predis_core.table import header as H
 from predis_core.table.intrinsics import (
+    address,
     atomic_add,
     equal_words,
+    inlined,
     load8,
     load64,
     lowest_bit,
     mix,
     prefetch,
+    store8,
+    store64,
     zero_bytes,
 )
 from predis_core.table.layout import LINE_BYTES, SET_BYTES, WAYS_PER_LINE
@@ -24,6 +28,7 @@ from .metadata import GUESS, note_hit, replay_insert
 from .places import (
     BLOCK,
     FLAGS,
+    HAS_DEADLINE,
     HITS,
     LIVE,
     MISSES,
@@ -53,56 +58,61 @@ def lookup(header, parameters, region, words, refs, now, tick, out, zero, counte
     are cleared; `counted` adds to the counters. `slots` int64[n] and `found` bool[n] are written.
     Guesses found wait for `replay`.
     """
-    head = header.ctypes.data
+    head = address(header)
     block = region_block(head, region)
     n = words.size
     if tick < 0:
         tick = advance_tick(head, n)
     lines = get(head, H.LINES)
-    records = get(head, H.RECORDS)
+    records, values = get(head, H.RECORDS), get(head, H.VALUES)
     target = address_of(out)
     homes = np.empty(4 * BLOCK, np.int64)
+    # Addresses, because indexing an array checks for negative indices.
+    word_at, slot_at, found_at = address(words), address(slots), address(found)
+    home_at = address(homes)
     hits = guesses = 0
     for first in range(0, n, BLOCK):
         count = min(BLOCK, n - first)
         for j in range(count):
-            number, ways, slot, line, _ = locate(head, block, words[first + j])
-            homes[4 * j], homes[4 * j + 1] = number, ways
-            homes[4 * j + 2], homes[4 * j + 3] = slot, line
-            prefetch(lines + number * SET_BYTES + line * LINE_BYTES)
+            number, ways, slot, line, _ = locate(head, block, load64(word_at + 8 * (first + j)))
+            group = lines + number * SET_BYTES
+            prefetch(group + line * LINE_BYTES)
+            store64(home_at + 32 * j, group)
+            store64(home_at + 32 * j + 8, ways)
+            store64(home_at + 32 * j + 16, slot)
+            store64(home_at + 32 * j + 24, line)
         lock_shared(head)
         for j in range(count):
             i = first + j
-            group = lines + homes[4 * j] * SET_BYTES
-            ways, slot, line = homes[4 * j + 1], homes[4 * j + 2], homes[4 * j + 3]
+            group, ways = load64(home_at + 32 * j), load64(home_at + 32 * j + 8)
+            slot, line = load64(home_at + 32 * j + 16), load64(home_at + 32 * j + 24)
             ref = load64(refs + 8 * i) if KEY_REFS else 0
-            place = find_place(head, group, ways, slot, line, words[i], ref)
+            place = find_place(head, group, ways, slot, line, load64(word_at + 8 * i), ref)
             way = way_at(place)
-            if place < 0 or is_expired(head, group, slot, way, now):
-                slots[i] = -1
-                found[i] = False
+            here = group + ((place & ~7) << 3) + FLAGS
+            hit = place >= 0
+            if hit and load8(here) & HAS_DEADLINE:
+                hit = not is_expired(head, group, slot, way, now)
+            store8(found_at + i, hit)
+            store64(slot_at + 8 * i, slot + way if hit else -1)
+            if not hit:
                 continue
-            slots[i] = slot + way
-            found[i] = True
             hits += 1
-            if ROW_BYTES > 8:
-                prefetch(get(head, H.VALUES) + ROW_BYTES * (slot + way))
-            hot_address = group + ((place & ~7) << 3) + FLAGS + 1 + (place & 7)
+            hot_address = here + 1 + (place & 7)
             if load8(hot_address) & GUESS:
                 guesses += 1
             else:
-                note_hit(hot_address, records + homes[4 * j] * STRIDE, way, tick, parameters)
-            if target and ROW_BYTES <= 8:
-                read_value(head, slot + way, target, i)
-        if target and ROW_BYTES > 8:
+                record = records + (group - lines) // SET_BYTES * STRIDE
+                note_hit(hot_address, record, way, tick, parameters)
+            if target:
+                prefetch(values + (ROW_BYTES or 8) * (slot + way))
+        if target:
             for i in range(first, first + count):
-                if found[i]:
-                    read_value(head, slots[i], target, i)
-        unlock_shared(head)
-        if target and zero and ROW_BYTES:
-            for i in range(first, first + count):
-                if not found[i]:
+                if load8(found_at + i):
+                    read_value(values, load64(slot_at + 8 * i), target, i)
+                elif zero and ROW_BYTES:
                     zero_bytes(target + ROW_BYTES * i, ROW_BYTES)
+        unlock_shared(head)
     if counted:
         atomic_add(block + 8 * HITS, hits)
         atomic_add(block + 8 * MISSES, n - hits)
@@ -112,7 +122,7 @@ def lookup(header, parameters, region, words, refs, now, tick, out, zero, counte
 @njit(nogil=not HOLDS_GIL, cache=CACHED)
 def replay(header, parameters, region, words, tick, slots):
     """Replay `on_insert` for the guesses that a batch's lookup found at `slots`."""
-    head = header.ctypes.data
+    head = address(header)
     block = region_block(head, region)
     for i in range(words.size):
         if slots[i] < 0:
@@ -133,7 +143,7 @@ def replay(header, parameters, region, words, tick, slots):
 @njit(nogil=not HOLDS_GIL, cache=CACHED)
 def peek(header, region, words, refs, now, deadlines):
     """Write each key's deadline (0 for none, -1 for an absent key), noting nothing."""
-    head = header.ctypes.data
+    head = address(header)
     block = region_block(head, region)
     for first in range(0, words.size, BLOCK):
         lock_shared(head)
@@ -157,7 +167,7 @@ def candidates(header, region, words, skip, out, found, signatures):
     `out` is the address of object[n] filled with None; `found` bool[n] says where it was replaced.
     `signatures` int64[n] names the keys that share the word now: it changes when one comes or goes.
     """
-    head = header.ctypes.data
+    head = address(header)
     block = region_block(head, region)
     for i in range(words.size):
         number, ways, slot, line, _ = locate(head, block, words[i])
@@ -170,7 +180,7 @@ def candidates(header, region, words, skip, out, found, signatures):
             while equal:
                 way = line * WAYS_PER_LINE + lowest_bit(equal)
                 source = get(head, H.REFS) + 8 * (slot + way)
-                signature += _sign(load64(source))
+                signature += _sign(load64(source), slot + way)
                 if seen == skip[i]:
                     give_reference(out + 8 * i, source)
                     found[i] = True
@@ -180,9 +190,10 @@ def candidates(header, region, words, skip, out, found, signatures):
         signatures[i] = signature
 
 
-@njit
-def _sign(pointer):
-    return np.int64(mix(pointer, 0))
+@inlined
+def _sign(pointer, slot):
+    """What a key adds to a signature: who it is and where."""
+    return np.int64(mix(pointer ^ np.int64(mix(slot, 0)), 0))
 
 
 @njit
@@ -193,6 +204,6 @@ def signature_of(head, group, ways, slot, word):
         equal = equal_words(here, word) & load8(here + FLAGS) & LIVE
         while equal:
             way = line * WAYS_PER_LINE + lowest_bit(equal)
-            signature += _sign(load64(get(head, H.REFS) + 8 * (slot + way)))
+            signature += _sign(load64(get(head, H.REFS) + 8 * (slot + way)), slot + way)
             equal &= equal - 1
     return signature

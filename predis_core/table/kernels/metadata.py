@@ -6,6 +6,7 @@ from numba import njit
 
 from predis_core.policies.contract import HOT_BITS
 from predis_core.table.intrinsics import (
+    inlined,
     load8,
     load16,
     load32,
@@ -27,7 +28,7 @@ _VISIBLE = (1 << VISIBLE_BITS) - 1
 _HITS_IN_LINE = VISIBLE_BITS <= HOT_BITS
 
 
-@njit
+@inlined
 def load_column(record, way):
     if COLUMN_BYTES == 1:
         return load8(record + COLUMN + way)
@@ -40,7 +41,7 @@ def load_column(record, way):
     return 0
 
 
-@njit
+@inlined
 def store_column(record, way, value):
     if COLUMN_BYTES == 1:
         store8(record + COLUMN + way, value)
@@ -52,12 +53,12 @@ def store_column(record, way, value):
         store64(record + COLUMN + 8 * way, value)
 
 
-@njit
+@inlined
 def load_meta(group, record, way):
     return (load8(hot_of(group, way)) & HOT) | (load_column(record, way) << HOT_BITS)
 
 
-@njit
+@inlined
 def store_meta(group, record, way, old, new, guess):
     """Write what changed."""
     if (old ^ new) & HOT or guess != load8(hot_of(group, way)) & GUESS:
@@ -66,18 +67,18 @@ def store_meta(group, record, way, old, new, guess):
         store_column(record, way, new >> HOT_BITS)
 
 
-@njit
+@inlined
 def load_state(record):
     return load64(record + STATE) if STATE >= 0 else 0
 
 
-@njit
+@inlined
 def store_state(record, state):
     if STATE >= 0:
         store64(record + STATE, state & SET_MASK)
 
 
-@njit
+@inlined
 def note_hit(hot_address, record, way, tick, parameters):
     """Tell the policy of a hit; write what changed, so that most hits leave their line clean."""
     if not HAS_ON_HIT:

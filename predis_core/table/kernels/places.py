@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from predis_core.table import header as H
 from predis_core.table.interface import Counter
 from predis_core.table.intrinsics import (
     atomic_add,
     equal_words,
+    inlined,
     load8,
     load64,
     lowest_bit,
@@ -41,28 +41,28 @@ BLOCK = 64
 ) = (H.COUNTERS + counter for counter in Counter)
 
 
-@njit
+@inlined
 def region_block(head, region):
     return head + 8 * (H.REGIONS + region * H.REGION_WORDS)
 
 
-@njit
+@inlined
 def get(head, word):
     return load64(head + 8 * word)
 
 
-@njit
+@inlined
 def add(head, word, amount):
     store64(head + 8 * word, load64(head + 8 * word) + amount)
 
 
-@njit
+@inlined
 def advance_tick(head, n):
     """Take the ticks of a batch."""
     return atomic_add(head + 8 * H.TICK, max(n, 1))
 
 
-@njit
+@inlined
 def locate(head, block, word):
     """Return a word's set (number in the table), its ways, first slot, home line, fingerprint."""
     hashed = mix(word, get(head, H.SEED))
@@ -76,18 +76,24 @@ def locate(head, block, word):
     return get(block, H.BASE) + index, ways, slot, line, (low >> 16) & FINGERPRINTS
 
 
-@njit
+@inlined
+def seventh(number):
+    """Number // WAYS_PER_LINE, for numbers up to WAYS + WAYS_PER_LINE."""
+    return (number * 37) >> 8
+
+
+@inlined
 def lines_of(ways):
-    return (ways + WAYS_PER_LINE - 1) // WAYS_PER_LINE
+    return seventh(ways + WAYS_PER_LINE - 1)
 
 
-@njit
+@inlined
 def next_line(line, ways):
     """The line after a line, around the set."""
     return line + 1 if line + 1 < lines_of(ways) else 0
 
 
-@njit
+@inlined
 def find_place(head, group, ways, slot, line, word, ref):
     """Return the place of a key in the set at address `group`, or -1.
 
@@ -105,36 +111,37 @@ def find_place(head, group, ways, slot, line, word, ref):
     return -1
 
 
-@njit
+@inlined
 def way_at(place):
     return place - (place >> 3)
 
 
-@njit
+@inlined
 def find(head, group, ways, slot, line, word, ref):
     """Return the way of a key in the set at address `group`, or -1."""
     place = find_place(head, group, ways, slot, line, word, ref)
     return way_at(place) if place >= 0 else -1
 
 
-@njit
+@inlined
 def flags_of(group, way):
     """Address of the flags of a way's line."""
-    return group + way // WAYS_PER_LINE * LINE_BYTES + FLAGS
+    return group + seventh(way) * LINE_BYTES + FLAGS
 
 
-@njit
+@inlined
 def hot_of(group, way):
     """Address of a way's hot byte."""
-    return flags_of(group, way) + 1 + way % WAYS_PER_LINE
+    line = seventh(way)
+    return group + line * LINE_BYTES + FLAGS + 1 + way - line * WAYS_PER_LINE
 
 
-@njit
+@inlined
 def bit_of(way):
-    return 1 << (way % WAYS_PER_LINE)
+    return 1 << (way - seventh(way) * WAYS_PER_LINE)
 
 
-@njit
+@inlined
 def deadline_of(head, group, slot, way):
     """A live way's deadline; most lines say that they have none."""
     if load8(flags_of(group, way)) & HAS_DEADLINE:
@@ -142,23 +149,23 @@ def deadline_of(head, group, slot, way):
     return 0
 
 
-@njit
+@inlined
 def is_expired(head, group, slot, way, now):
     deadline = deadline_of(head, group, slot, way)
     return 0 < deadline <= now
 
 
-@njit
+@inlined
 def word_address(group, way):
-    return group + way // WAYS_PER_LINE * LINE_BYTES + 8 * (way % WAYS_PER_LINE)
+    return group + 8 * (way + seventh(way))
 
 
-@njit
+@inlined
 def word_of(group, way):
     return load64(word_address(group, way))
 
 
-@njit
+@inlined
 def free(head, block, group, way, counter):
     flags = flags_of(group, way)
     store8(flags, load8(flags) & ~bit_of(way))

@@ -7,7 +7,7 @@ from numba import njit
 
 from predis_core.policies.contract import MAX_FREQUENCY
 from predis_core.table import header as H
-from predis_core.table.intrinsics import atomic_add, load8, mix, store8
+from predis_core.table.intrinsics import address, atomic_add, inlined, load8, mix, store8
 from predis_core.table.sketch import MULTIPLIERS, ROWS
 
 from .constants import CACHED, HAS_SKETCH, HOLDS_GIL
@@ -17,7 +17,7 @@ from .places import get
 _MULTIPLIER_0, _MULTIPLIER_1, _MULTIPLIER_2, _MULTIPLIER_3 = (np.uint64(m) for m in MULTIPLIERS)
 
 
-@njit
+@inlined
 def cell_of(head, hashed, row):
     multiplier = _MULTIPLIER_0
     if row == 1:
@@ -31,7 +31,7 @@ def cell_of(head, hashed, row):
     return get(head, H.SKETCH) + (row << bits) + place
 
 
-@njit
+@inlined
 def frequency_of(head, word):
     if not HAS_SKETCH:
         return 0
@@ -45,7 +45,7 @@ def frequency_of(head, word):
 @njit(nogil=not HOLDS_GIL, cache=CACHED)
 def count_in_sketch(header, words, counted):
     """Count the words at which `counted` (bool[n]) is set; halve all counts when it is time."""
-    head = header.ctypes.data
+    head = address(header)
     additions = 0
     for i in range(words.size):
         if counted[i]:
@@ -57,7 +57,7 @@ def count_in_sketch(header, words, counted):
         unlock_exclusive(head)
 
 
-@njit
+@inlined
 def increment(head, word):
     hashed = mix(word, get(head, H.SEED))
     for row in range(ROWS):

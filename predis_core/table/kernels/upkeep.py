@@ -7,6 +7,7 @@ from numba import njit
 
 from predis_core.table import header as H
 from predis_core.table.intrinsics import (
+    address,
     atomic_add,
     atomic_swap_if,
     load8,
@@ -59,7 +60,7 @@ from .values import address_of, give_reference, read_value, swap
 @njit(nogil=not HOLDS_GIL, cache=CACHED)
 def delete(header, region, words, refs, now, out, gone_refs, deleted):
     """Remove keys; their values move to `out`, unless they are rows and it is empty."""
-    head = header.ctypes.data
+    head = address(header)
     block = region_block(head, region)
     target = address_of(out)
     for first in range(0, words.size, BLOCK):
@@ -79,14 +80,14 @@ def delete(header, region, words, refs, now, out, gone_refs, deleted):
             if VALUE_REFS:
                 swap(get(head, H.VALUES) + 8 * (slot + way), target + 8 * i)
             elif target and deleted[i] and ROW_BYTES:
-                read_value(head, slot + way, target, i)
+                read_value(get(head, H.VALUES), slot + way, target, i)
         unlock_exclusive(head)
 
 
 @njit(nogil=not HOLDS_GIL, cache=CACHED)
 def clear(header, region, gone_values, gone_refs):
     """Empty a region; references move to arrays (addresses) as long as its capacity."""
-    head = header.ctypes.data
+    head = address(header)
     block = region_block(head, region)
     slot = get(block, H.FIRST_SLOT)
     lock_exclusive(head)
@@ -113,7 +114,7 @@ def clear(header, region, gone_values, gone_refs):
 @njit(nogil=not HOLDS_GIL, cache=CACHED)
 def export(header, region, now, words, refs, slots, metas, guesses, deadlines, values):
     """Copy out the live entries that have not expired, by slot; return how many."""
-    head = header.ctypes.data
+    head = address(header)
     block = region_block(head, region)
     target = address_of(values)
     count = 0
@@ -137,7 +138,7 @@ def export(header, region, now, words, refs, slots, metas, guesses, deadlines, v
                 if KEY_REFS:
                     give_reference(refs + 8 * count, get(head, H.REFS) + 8 * (slot + way))
                 if VALUE_REFS or ROW_BYTES:
-                    read_value(head, slot + way, target, count)
+                    read_value(get(head, H.VALUES), slot + way, target, count)
                 count += 1
             slot += ways
         unlock_shared(head)
@@ -147,7 +148,7 @@ def export(header, region, now, words, refs, slots, metas, guesses, deadlines, v
 @njit(nogil=not HOLDS_GIL, cache=CACHED)
 def replay_trace(header, parameters, region, words, hits):
     """Get, then insert if absent, one request at a time: a trace through a table without values."""
-    head = header.ctypes.data
+    head = address(header)
     block = region_block(head, region)
     metas = np.empty(WAYS, np.int64)
     none = np.empty(1, np.int64)
@@ -185,10 +186,10 @@ def replay_trace(header, parameters, region, words, hits):
 @njit(cache=CACHED)
 def advance(header, n):
     """Take the ticks of a batch of n keys; return the first."""
-    return advance_tick(header.ctypes.data, n)
+    return advance_tick(address(header), n)
 
 
 @njit(cache=CACHED)
-def publish(header, word, address):
+def publish(header, word, value):
     """Set a word of the header unless another thread was first; return whether it was us."""
-    return atomic_swap_if(header.ctypes.data + 8 * word, 0, address)
+    return atomic_swap_if(address(header) + 8 * word, 0, value)

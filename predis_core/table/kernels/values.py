@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from numba import njit
-
 from predis_core.table import header as H
-from predis_core.table.intrinsics import copy_bytes, disown, load64, own, store64
+from predis_core.table.intrinsics import address, copy_bytes, disown, inlined, load64, own, store64
 
 from .constants import ROW_BYTES, VALUE_REFS
 from .places import get
 
 if VALUE_REFS:
 
-    @njit
+    @inlined
     def address_of(values):
         """Values that are references come as an address: Numba knows no arrays of objects."""
         return values
 
 else:
 
-    @njit
+    @inlined
     def address_of(values):
         """Rows come as bytes, uint8[m]; an empty array stands for none."""
-        return values.ctypes.data if values.size else 0
+        return address(values) if values.size else 0
 
 
-@njit
+@inlined
 def give_reference(target, source):
     """Put a new reference to the object at `source` into an array that holds None at `target`."""
     none = load64(target)
@@ -35,22 +33,22 @@ def give_reference(target, source):
     disown(none)
 
 
-@njit
+@inlined
 def swap(a, b):
     held = load64(a)
     store64(a, load64(b))
     store64(b, held)
 
 
-@njit
-def read_value(head, slot, out, i):
+@inlined
+def read_value(values, slot, out, i):
     if VALUE_REFS:
-        give_reference(out + 8 * i, get(head, H.VALUES) + 8 * slot)
+        give_reference(out + 8 * i, values + 8 * slot)
     else:
-        copy_bytes(out + ROW_BYTES * i, get(head, H.VALUES) + ROW_BYTES * slot, ROW_BYTES)
+        copy_bytes(out + ROW_BYTES * i, values + ROW_BYTES * slot, ROW_BYTES)
 
 
-@njit
+@inlined
 def write_value(head, slot, values, i, displaced):
     """Store a value; what was there moves to `values` (references) or `displaced` (rows)."""
     if VALUE_REFS:

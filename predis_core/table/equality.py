@@ -1,0 +1,110 @@
+"""Which of a table's keys equal a batch's, when keys are Python objects.
+
+A kernel hands out, for each key, those held keys that share its word. They are compared here,
+where nothing is locked and user code may run, and may use the cache. What is found out stays true,
+because every compared key is kept alive until the batch is done: its address cannot become
+another's. The kernel that then acts recognises an equal key by its address, and the rest by a
+signature of all that share a word; if that changed meanwhile, it asks for another round, in which
+only newcomers are compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from predis_core.table.interface import Int64s, Keys, Objects
+
+CHUNK = 4096
+"""Keys that a kernel holding the GIL handles at a time: well under half a millisecond."""
+
+_MOST_COMPARISONS = 4096
+
+
+def chunks(start: int, stop: int) -> Iterator[slice]:
+    """Yield the parts of a batch that kernels holding the GIL take, one after the other."""
+    for first in range(start, stop, CHUNK):
+        yield slice(first, min(first + CHUNK, stop))
+
+
+class Resolver:
+    """A batch of keys on its way to the references that a table holds for them.
+
+    Attributes:
+        refs: object[n], the table's own reference where it holds an equal key, else the batch's.
+        signatures: int64[n], of the keys that share a word with each, as of the comparison.
+    """
+
+    def __init__(self, kernels: SimpleNamespace, header: Int64s, region: int, keys: Keys) -> None:
+        assert keys.refs is not None
+        self._kernels, self._header, self._region = kernels, header, region
+        self._words = keys.words
+        self._asked: Objects = keys.refs
+        self.refs: Objects = keys.refs.copy()
+        self.signatures = np.zeros(len(keys.words), np.int64)
+        # By position, then by id: keys that were found unequal.
+        self._unequal: dict[int, dict[int, Any]] = {}
+
+    def resolve(self, start: int, stop: int) -> None:
+        """Compare the keys at positions start to stop with what the table holds now.
+
+        Raises:
+            RuntimeError: if comparing a key goes on bringing new ones to compare it with.
+        """
+        self.refs[start:stop] = self._asked[start:stop]
+        positions = np.arange(start, stop)
+        skip = np.zeros(len(positions), np.int64)
+        seen: Int64s | None = None
+        while len(positions):
+            held, found, signatures = self._candidates(positions, skip)
+            if seen is not None:
+                # What shares the word changed between two looks: look from the beginning.
+                changed = signatures != seen
+                skip[changed] = -1
+                found |= changed
+            self.signatures[positions] = signatures
+            equal = np.zeros(len(positions), bool)
+            for at in np.flatnonzero(found & (skip >= 0)).tolist():
+                equal[at] = self._is_equal(int(positions[at]), held[at])
+            self.refs[positions[equal]] = held[equal]
+            again = found & ~equal
+            positions, skip, seen = positions[again], skip[again] + 1, signatures[again]
+
+    def _candidates(self, positions: Int64s, skip: Int64s) -> tuple[Objects, Any, Int64s]:
+        n = len(positions)
+        words = self._words[positions]
+        held = np.empty(n, object)
+        found = np.empty(n, np.bool_)
+        signatures = np.empty(n, np.int64)
+        for part in chunks(0, n):
+            self._kernels.candidates(
+                self._header,
+                self._region,
+                words[part],
+                skip[part],
+                held[part].__array_interface__["data"][0],
+                found[part],
+                signatures[part],
+            )
+        return held, found, signatures
+
+    def _is_equal(self, position: int, held: Any) -> bool:
+        asked = self._asked[position]
+        if held is asked:
+            return True
+        unequal = self._unequal.get(position)
+        if unequal is not None and id(held) in unequal:
+            return False
+        if held == asked:
+            return True
+        unequal = self._unequal.setdefault(position, {})
+        unequal[id(held)] = held
+        if len(unequal) > _MOST_COMPARISONS:
+            raise RuntimeError(
+                f"keys: comparing {type(asked).__name__} keys changes the cache each time; "
+                "__eq__ must not write to the cache"
+            )
+        return False
