@@ -183,7 +183,7 @@ def compile_function(source: Callable[..., Any]) -> Any:
         function.__code__, scope, function.__name__, function.__defaults__, function.__closure__
     )
     twin.__module__ = function.__module__
-    return njit(twin, error_model="numpy")
+    return njit(twin, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
 def _references(function: FunctionType) -> dict[str, Any]:

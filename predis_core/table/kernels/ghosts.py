@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from numba import njit
-
 from predis_core.policies.contract import TAG_BITS
-from predis_core.table.intrinsics import load16, store16
+from predis_core.table.intrinsics import called, load16, store16
 from predis_core.table.layout import FINGERPRINT_BITS, WAYS
 
 from .constants import GHOSTS, HAS_GHOSTS
 from .places import FINGERPRINTS
 
 
-@njit
+@called
 def take_ghost(record, fingerprint):
     """Remove a ghost; return its tag and, above that, its place; 0 if there is none."""
     if not HAS_GHOSTS:
@@ -29,7 +27,7 @@ def take_ghost(record, fingerprint):
     return 0
 
 
-@njit
+@called
 def add_ghost(record, ghost):
     for place in range(WAYS - 1, 0, -1):
         store16(record + GHOSTS + 2 * place, load16(record + GHOSTS + 2 * place - 2))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from predis_core.table.intrinsics import address, load8, load64, multiply_high
+from predis_core.table.intrinsics import address, called, load8, load64, multiply_high
 from predis_core.table.keys import FOLD_FACTOR
 
 from .constants import CACHED
@@ -13,7 +13,7 @@ from .constants import CACHED
 _FACTOR = np.uint64(FOLD_FACTOR)
 
 
-@njit(nogil=True)
+@called
 def _big_endian(start, count):
     value = 0
     for i in range(count):
@@ -21,13 +21,13 @@ def _big_endian(start, count):
     return value
 
 
-@njit(nogil=True)
+@called
 def _fold(hashed, block):
     mixed = hashed ^ np.uint64(block)
     return (multiply_high(mixed, _FACTOR) ^ (mixed * _FACTOR)) + _FACTOR
 
 
-@njit(nogil=True)
+@called
 def _hash_bytes(data, length, seed):
     hashed = np.uint64(seed) ^ (np.uint64(length) * _FACTOR)
     whole = length & ~7

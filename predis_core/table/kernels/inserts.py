@@ -9,6 +9,7 @@ from predis_core.table import header as H
 from predis_core.table.interface import Status
 from predis_core.table.intrinsics import (
     address,
+    called,
     inlined,
     load8,
     load64,
@@ -53,7 +54,7 @@ REFUSED, INSERTED, UPDATED, PRESENT, VETOED = (int(status) for status in Status)
 STALE = len(Status)
 
 
-@njit
+@called
 def mark_duplicates(words, last):
     """Write for each position the last one that holds the same word."""
     n = words.size
@@ -128,7 +129,7 @@ def insert(
     return tick, stop
 
 
-@njit
+@called
 def insert_one(
     head, block, parameters, word, ref, signature, now, tick, region_full, deadline, mode, i,
     values, displaced, slots, evicted, gone_words, gone_refs, trash, metas,

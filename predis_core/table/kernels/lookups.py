@@ -9,6 +9,7 @@ from predis_core.table import header as H
 from predis_core.table.intrinsics import (
     address,
     atomic_add,
+    called,
     equal_words,
     inlined,
     load8,
@@ -196,7 +197,7 @@ def _sign(pointer, slot):
     return np.int64(mix(pointer ^ np.int64(mix(slot, 0)), 0))
 
 
-@njit
+@called
 def signature_of(head, group, ways, slot, word):
     signature = 0
     for line in range(lines_of(ways)):

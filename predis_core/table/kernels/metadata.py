@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from numba import njit
-
 from predis_core.policies.contract import HOT_BITS
 from predis_core.table.intrinsics import (
+    called,
     inlined,
     load8,
     load16,
@@ -95,7 +94,7 @@ def note_hit(hot_address, record, way, tick, parameters):
         store_column(record, way, new >> HOT_BITS)
 
 
-@njit
+@called
 def replay_insert(head, group, record, way, tick, word, parameters):
     """The first use of a guess: it comes in as if into an empty set."""
     frequency = frequency_of(head, word)

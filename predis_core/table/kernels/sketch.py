@@ -7,7 +7,7 @@ from numba import njit
 
 from predis_core.policies.contract import MAX_FREQUENCY
 from predis_core.table import header as H
-from predis_core.table.intrinsics import address, atomic_add, inlined, load8, mix, store8
+from predis_core.table.intrinsics import address, atomic_add, called, inlined, load8, mix, store8
 from predis_core.table.sketch import MULTIPLIERS, ROWS
 
 from .constants import CACHED, HAS_SKETCH, HOLDS_GIL
@@ -65,7 +65,7 @@ def increment(head, word):
         store8(cell, min(MAX_FREQUENCY, load8(cell) + 1))
 
 
-@njit
+@called
 def halve(head):
     """Halve all counts, unless another thread just did."""
     total = get(head, H.ADDITIONS)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from predis_core.policies.contract import HOT_BITS
 from predis_core.table import header as H
-from predis_core.table.intrinsics import load8, load32, load64, lowest_bit, store8, store32
+from predis_core.table.intrinsics import called, load8, load32, load64, lowest_bit, store8, store32
 from predis_core.table.layout import (
     FINGERPRINT_BITS,
     GUESS_SHARE,
@@ -51,7 +50,7 @@ from .policy import admit, on_evict, on_insert, on_pass, rank, segment, tally
 from .sketch import frequency_of
 
 
-@njit
+@called
 def _gather(group, record, ways, metas):
     """Collect the set's metadata; return bit masks of live ways and of guesses."""
     live = guesses = 0
@@ -69,7 +68,7 @@ def _gather(group, record, ways, metas):
     return live, guesses & live
 
 
-@njit
+@called
 def _lowest(metas, among, ways, tick, state, total, parameters):
     """Return the lowest-ranked way of a mask, ties by lowest way; -1 for an empty mask."""
     best_way, best = -1, 0
@@ -81,7 +80,7 @@ def _lowest(metas, among, ways, tick, state, total, parameters):
     return best_way
 
 
-@njit
+@called
 def _choose(head, group, metas, among, ways, tick, state, total, parameters):
     """The policy's victim among the ways of a mask."""
     if not HAS_SEGMENT:
@@ -99,7 +98,7 @@ def _choose(head, group, metas, among, ways, tick, state, total, parameters):
     return one if admit(frequency_0, frequency_1) & 1 else zero
 
 
-@njit
+@called
 def _depart(head, block, group, record, metas, live, victim, ways, tick, total, parameters):
     """Tell the policy that its victim leaves."""
     state = load_state(record)
@@ -117,7 +116,7 @@ def _depart(head, block, group, record, metas, live, victim, ways, tick, total, 
             add_ghost(record, (tag & 3) << FINGERPRINT_BITS | fingerprint)
 
 
-@njit
+@called
 def _first_free(group, ways, line):
     """The first free way from a home line on, or -1."""
     for _ in range(lines_of(ways)):
@@ -129,7 +128,7 @@ def _first_free(group, ways, line):
     return -1
 
 
-@njit
+@called
 def _first_expired(head, group, slot, ways, line, now):
     """The first expired way of a full set from a home line on, or -1."""
     for _ in range(lines_of(ways)):
@@ -142,7 +141,7 @@ def _first_expired(head, group, slot, ways, line, now):
     return -1
 
 
-@njit
+@called
 def make_place(head, block, region_full, word, own_way, now, tick, guess, parameters, metas):
     """Make room for a new key and note it; return (way or -1, evicted?)."""
     number, ways, slot, line, fingerprint = locate(head, block, word)
