@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import operator
 from collections.abc import (
     Callable,
     Iterator,
@@ -518,9 +519,9 @@ def _checked_store(value: Any) -> Store:
 def _checked_seed(seed: int | None) -> int:
     if seed is None:
         return int(np.random.SeedSequence().generate_state(1, np.uint64)[0])
-    if isinstance(seed, bool) or not isinstance(seed, int):
+    if isinstance(seed, bool) or not hasattr(seed, "__index__"):
         raise ConfigurationError(f"seed: expected an int, got {seed!r}")
-    return seed
+    return operator.index(seed)
 
 
 def _subset(keys: Keys, where: Bools) -> Keys:

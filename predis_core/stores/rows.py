@@ -53,6 +53,8 @@ class Rows(Store):
     def coerce(self, values: Any, n: int) -> npt.NDArray[Any]:
         """Return n rows; see `Store.coerce`."""
         array = host_array(values, "values", ValueShapeError)
+        if n == 0 and array.size == 0:
+            return np.empty((0, *self.shape), self.dtype)
         if array.shape != (n, *self.shape):
             raise ValueShapeError(
                 f"values: expected shape {(n, *self.shape)}, one row per key, got {array.shape}"

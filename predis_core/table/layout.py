@@ -21,6 +21,7 @@ without a gap, so a column has exactly as many rows as the cache has entries.
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -122,8 +123,9 @@ class Layout:
         regions: list[Region] = []
         base = first_slot = 0
         for capacity in capacities:
-            if isinstance(capacity, bool) or not isinstance(capacity, int):
+            if isinstance(capacity, bool) or not hasattr(capacity, "__index__"):
                 raise ConfigurationError(f"capacity: expected an int (entries), got {capacity!r}")
+            capacity = operator.index(capacity)
             if not 1 <= capacity <= MAX_CAPACITY:
                 raise ConfigurationError(f"capacity: expected 1 to 2**40 entries, got {capacity}")
             region = Region(base, first_slot, capacity)

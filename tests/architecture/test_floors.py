@@ -23,6 +23,7 @@ PUBLIC_MODULES = {
     "predis_core.clock",
     "predis_core.errors",
     "predis_core.policies",
+    "predis_core.table",
     "predis_core.testing",
     "predis_core.types",
 }
