@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,8 @@ def host_array(values: Any, field: str, error: type[PredisError]) -> npt.NDArray
     if type(values) is np.ndarray:
         return values
     if not has_array_face(values) and not isinstance(values, Sequence):
+        if not isinstance(values, Iterable):
+            raise error(f"{field}: expected an array or a sequence, got {values!r}")
         values = list(values)
     try:
         if not hasattr(values, "__array__") and hasattr(values, "__dlpack__"):

@@ -34,8 +34,9 @@ and of a resident one, found by a lookup, a touch or an insert:
 
 Rules that make this run at native speed and alike everywhere:
 
-* Arguments and results are int64. Shift, mask, add, compare; no intermediate result may leave
-  int64. Branches and helper functions of the same kind are fine; loops, floats and objects are not.
+* Arguments and results are int64. Shift, mask, add, compare, `//` by what is not zero; no constant
+  or intermediate result may leave int64. Branches, and helper functions of the same kind at the top
+  level of the module, are fine; loops, floats and objects are not.
 * `tick` is a logical clock: a batch advances it by its length; the key at position `i` of an
   inserting batch has the tick of the batch plus `i`. It never repeats for two insertions, and may
   run backwards a little between calls that overlap.
@@ -150,7 +151,7 @@ class Policy:
             ("set_bits", self.set_bits, MAX_SET_BITS),
             ("hit_bits", self.visible_bits, self.slot_bits),
         ):
-            if not (isinstance(value, int) and 0 <= value <= limit):
+            if isinstance(value, bool) or not (isinstance(value, int) and 0 <= value <= limit):
                 raise self._error(field, f"must be an int from 0 to {limit}, got {value!r}")
         if not all(isinstance(p, int) and -(2**63) <= p < 2**63 for p in self.parameters):
             raise self._error("parameters", f"must be int64 values, got {self.parameters!r}")
@@ -208,5 +209,7 @@ def as_policy(source: Any) -> Policy:
             f"policy: {source!r} lacks {', '.join(missing)}; pass a policy's name, a Policy, or an "
             "object with these attributes (functions as static methods)"
         )
-    found["parameters"] = tuple(found.get("parameters", ()))
+    if not isinstance(found.setdefault("parameters", ()), tuple | list):
+        raise PolicyError(f"policy: parameters must be a tuple, got {found['parameters']!r}")
+    found["parameters"] = tuple(found["parameters"])
     return Policy(**found)

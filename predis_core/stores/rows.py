@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from predis_core.arrays import host_array
+from predis_core.arrays import has_array_face, host_array
 from predis_core.errors import ConfigurationError, ValueShapeError
 from predis_core.stores.base import Store, Target
 
@@ -52,7 +52,7 @@ class Rows(Store):
 
     def coerce(self, values: Any, n: int) -> npt.NDArray[Any]:
         """Return n rows; see `Store.coerce`."""
-        array = host_array(values, "values", ValueShapeError)
+        array = self._read(values)
         if n == 0 and array.size == 0:
             return np.empty((0, *self.shape), self.dtype)
         if array.shape != (n, *self.shape):
@@ -62,6 +62,27 @@ class Rows(Store):
         if array.dtype != self.dtype:
             self._check_kind(array)
         return np.ascontiguousarray(array, self.dtype)
+
+    def _read(self, values: Any) -> npt.NDArray[Any]:
+        if isinstance(values, list | tuple) and values and has_array_face(values[0]):
+            # NumPy looks into sequences of arrays, but not of what speaks DLPack only.
+            values = [host_array(value, "values", ValueShapeError) for value in values]
+        array = host_array(values, "values", ValueShapeError)
+        if (
+            self.dtype.kind in "iu"
+            and array.dtype.kind in "fO"
+            and isinstance(values, list | tuple)
+        ):
+            # Python ints on both sides of an integer type's range become floats or objects.
+            whole = np.array(values, object)
+            if all(isinstance(value, int) for value in whole.ravel()):
+                try:
+                    return np.array(values, self.dtype)
+                except OverflowError as error:
+                    raise ValueShapeError(
+                        f"values: {error}; the cache holds {self.dtype}"
+                    ) from None
+        return array
 
     def _check_kind(self, array: npt.NDArray[Any]) -> None:
         if array.dtype.kind in "iu" and self.dtype.kind in "iu":

@@ -11,6 +11,8 @@ system's temporary files; where none can be written, kernels live in memory only
 
 from __future__ import annotations
 
+import builtins
+import dis
 import hashlib
 import importlib.util
 import os
@@ -214,6 +216,7 @@ def _parts(function: FunctionType, seen: set[CodeType]) -> Iterator[str]:
     """Everything that decides what a function computes, as text."""
     if function.__code__ in seen:
         raise PolicyError(f"policy: {function.__qualname__} calls itself; policies cannot recurse")
+    _check_code(function)
     yield _code_text(function.__code__)
     yield repr(function.__defaults__)
     for name, value in sorted(_references(function).items()):
@@ -222,13 +225,34 @@ def _parts(function: FunctionType, seen: set[CodeType]) -> Iterator[str]:
             yield from _parts(value, seen | {function.__code__})
         elif isinstance(value, bool | int):
             yield repr(value)
-        elif isinstance(value, ModuleType | BuiltinFunctionType | type):
+        elif isinstance(value, BuiltinFunctionType) or value in (bool, int):
             yield value.__name__
         else:
             raise PolicyError(
                 f"policy: {function.__qualname__} refers to {name!r}, a {type(value).__name__}; "
-                "policy functions may use ints and other functions only"
+                "policy functions may use ints and functions at the top level of their module only"
             )
+
+
+def _check_code(function: FunctionType) -> None:
+    """Refuse what the plain Python of the reference and machine code would do differently."""
+    known = {*function.__globals__, *vars(builtins)}
+    for step in dis.get_instructions(function.__code__):
+        problem = ""
+        if step.opname == "LOAD_GLOBAL" and step.argval not in known:
+            problem = f"uses {step.argval!r}, which is defined nowhere"
+        elif step.opname == "LOAD_CONST" and isinstance(step.argval, float | complex):
+            problem = f"uses {step.argval!r}; policies are int64 arithmetic"
+        elif step.opname == "LOAD_CONST" and not _fits(step.argval):
+            problem = f"uses {step.argval!r}, which does not fit int64"
+        elif step.argrepr in ("/", "/="):
+            problem = "divides with '/'; use '//'"
+        if problem:
+            raise PolicyError(f"policy: {function.__qualname__} {problem}")
+
+
+def _fits(constant: Any) -> bool:
+    return not isinstance(constant, int) or -(2**63) <= constant < 2**63
 
 
 def _code_text(code: CodeType) -> str:

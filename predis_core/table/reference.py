@@ -512,6 +512,6 @@ def _objects(items: list[Any]) -> Any:
 
 def _int64(value: int) -> int:
     """Refuse what int64 cannot hold: a compiled policy would silently wrap."""
-    if not -(2**63) <= value < 2**63:
-        raise PolicyError(f"policy: a function left int64 by returning {value}")
+    if not isinstance(value, int | np.integer) or not -(2**63) <= value < 2**63:
+        raise PolicyError(f"policy: a function returned {value!r}, which is no int64")
     return int(value)
