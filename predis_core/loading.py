@@ -17,6 +17,7 @@ The rules, in the order in which a call keeps them:
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
@@ -26,7 +27,7 @@ import numpy.typing as npt
 
 from predis_core.errors import LoaderDeadlock, LoaderError, ValueShapeError, shown
 from predis_core.stores.base import Store
-from predis_core.table.interface import Bools, Bytes, Keys
+from predis_core.table.interface import Bools, Bytes, Int64s, Keys
 
 Loader = Callable[[Any], Any]
 _PENDING, _LOADED, _ABSENT = 0, 1, 2
@@ -49,14 +50,18 @@ class LoadTarget(Protocol):
 
 
 class _Load:
-    """The ids that one call claimed, and what became of them."""
+    """The distinct ids that one call misses: those that it claimed, and what became of all.
 
-    def __init__(self, room: int) -> None:
+    Arrays and lists are in order of first appearance; `index` tells an id's place in them.
+    """
+
+    def __init__(self, asked: list[Any]) -> None:
         self.owner = threading.get_ident()
-        self.ids: list[Any] = []
-        self.index: dict[Any, int] = {}
-        self.veto: Bytes = np.zeros(room, np.uint8)
-        self.state: Bytes = np.zeros(room, np.uint8)
+        self.ids = list(dict.fromkeys(asked))
+        self.index = dict(zip(self.ids, range(len(self.ids)), strict=True))
+        self.mine: Bools = np.zeros(len(self.ids), bool)
+        self.veto: Bytes = np.zeros(len(self.ids), np.uint8)
+        self.state: Bytes = np.zeros(len(self.ids), np.uint8)
         self.values: npt.NDArray[Any] | None = None
         self.error: BaseException | None = None
         self.ended = threading.Event()
@@ -141,56 +146,49 @@ class Loads:
             LoaderDeadlock: if waiting would never end.
         """
         missing = np.flatnonzero(~hit)
-        ids = (keys.words if keys.refs is None else keys.refs)[missing].tolist()
-        first: dict[Any, int] = {}
-        for key, position in zip(ids, missing.tolist(), strict=True):
-            first.setdefault(key, position)
-        load = _Load(len(first))
+        asked = (keys.words if keys.refs is None else keys.refs)[missing].tolist()
+        load = _Load(asked)
         try:
-            others = self._claim(load, first)
+            holders = self._claim(load)
         except BaseException as error:
             self._finish(load, error)
             raise
-        if load.ids:
-            positions = np.array([first[key] for key in load.ids], np.int64)
-            mine = Keys(keys.words[positions], None if keys.refs is None else keys.refs[positions])
-            self._run(call, load, mine, ttl if np.ndim(ttl) == 0 else ttl[positions], loader)
-        holders = dict.fromkeys(load.ids, load) | others
-        self._wait_for(others)
+        # Where each distinct id stands first: assigned backwards, the first one stays.
+        at = np.fromiter(map(load.index.__getitem__, asked), np.int64, len(asked))
+        first = np.empty(len(load.ids), np.int64)
+        first[at[::-1]] = missing[::-1]
+        batch = Keys(keys.words[first], None if keys.refs is None else keys.refs[first])
+        self._run(call, load, batch, ttl if np.ndim(ttl) == 0 else ttl[first], loader)
+        self._collect(load, holders)
+        loaded = load.state[at] == _LOADED
+        assert load.values is not None
+        values[missing[loaded]] = load.values[at[loaded]]
         found = hit.copy()
-        for key, position in zip(ids, missing.tolist(), strict=True):
-            holder = holders[key]
-            at = holder.index[key]
-            if holder.state[at] == _LOADED:
-                assert holder.values is not None
-                values[position] = holder.values[at]
-                found[position] = True
+        found[missing[loaded]] = True
         return found
 
     # ------------------------------------------------------------------ the steps
 
-    def _claim(self, load: _Load, ids: Iterable[Any]) -> dict[Any, _Load]:
-        """Claim what nobody is loading; return who loads the rest."""
-        others: dict[Any, _Load] = {}
-        for key in ids:
-            # The index must be there before the claim is seen: `overrule` reads it.
-            load.index[key] = len(load.ids)
-            load.ids.append(key)
-            holder = self._flights.setdefault(key, load)
-            if holder is not load:
-                load.ids.pop()
-                del load.index[key]
-                others[key] = holder
-        self._count(saved=len(others))
+    def _claim(self, load: _Load) -> dict[_Load, list[int]]:
+        """Claim what nobody is loading; return who loads the rest, by place among the ids."""
+        # One C loop of atomic operations: many ids cost little each.
+        holders = list(map(self._flights.setdefault, load.ids, itertools.repeat(load)))
+        load.mine = np.fromiter((holder is load for holder in holders), bool, len(holders))
+        others: dict[_Load, list[int]] = {}
+        for place in np.flatnonzero(~load.mine).tolist():
+            others.setdefault(holders[place], []).append(place)
+        self._count(saved=len(holders) - int(load.mine.sum()))
         return others
 
     def _run(self, call: _Call, load: _Load, keys: Keys, ttl: Any, loader: Loader) -> None:
-        """Find, load and store the ids of a load; whatever happens, wake who waits for it."""
+        """Find, load and store what was claimed; whatever happens, wake who waits for it."""
         try:
             load.values, known = self._target.find(keys)
-            load.state[: len(known)][known] = _LOADED
+            load.state[known & load.mine] = _LOADED
             self._take_from_ended(call, load)
-            self._load_rest(load, keys, ttl, loader)
+            wanted = np.flatnonzero(load.mine & (load.state == _PENDING))
+            if len(wanted):
+                self._load_rest(load, keys, wanted, ttl, loader)
         except BaseException as error:
             self._finish(load, error)
             raise
@@ -204,27 +202,26 @@ class Loads:
         for key in load.ids:
             # A key's own __eq__ may raise; nobody must wait for ever because of that.
             with contextlib.suppress(Exception):
-                self._flights.pop(key, None)
+                if self._flights.get(key) is load:
+                    del self._flights[key]
         load.ended.set()
 
     def _take_from_ended(self, call: _Call, load: _Load) -> None:
         """Take ids from loads that ended after this call's lookup, evicted though they may be."""
-        assert load.values is not None
         for ended in call.ended:
-            if ended.error is not None or ended.values is None:
-                continue
-            for at, key in enumerate(load.ids):
-                there = ended.index.get(key)
-                if load.state[at] == _PENDING and there is not None and ended.state[there]:
-                    load.state[at] = ended.state[there]
-                    load.values[at] = ended.values[there]
+            if ended.error is None:
+                pending = np.flatnonzero(load.mine & (load.state == _PENDING)).tolist()
+                self._copy(load, [at for at in pending if load.ids[at] in ended.index], ended)
 
-    def _load_rest(self, load: _Load, keys: Keys, ttl: Any, loader: Loader) -> None:
+    def _copy(self, load: _Load, places: list[int], source: _Load) -> None:
+        """Copy values and states of the ids at some places from another load."""
+        assert load.values is not None and source.values is not None
+        there = [source.index[load.ids[at]] for at in places]
+        load.values[places] = source.values[there]
+        load.state[places] = source.state[there]
+
+    def _load_rest(self, load: _Load, keys: Keys, wanted: Int64s, ttl: Any, loader: Loader) -> None:
         assert load.values is not None
-        count = len(load.ids)
-        wanted = np.flatnonzero(load.state[:count] == _PENDING)
-        if not len(wanted):
-            return
         ids = [load.ids[at] for at in wanted.tolist()]
         self._count(loads=len(ids))
         try:
@@ -235,10 +232,16 @@ class Loads:
             raise
         load.values[wanted[present]] = rows
         load.state[wanted] = np.where(present, _LOADED, _ABSENT)
-        keep = np.zeros(count, bool)
+        keep = np.zeros(len(load.ids), bool)
         keep[wanted[present]] = True
-        load.veto[:count][~keep] = 1
-        self._target.store(keys, self._store.take_over(load.values), ttl, load.veto[:count])
+        load.veto[~keep] = 1
+        self._target.store(keys, self._store.take_over(load.values), ttl, load.veto)
+
+    def _collect(self, load: _Load, others: Mapping[_Load, list[int]]) -> None:
+        """Wait for what others load and copy it."""
+        for other, places in others.items():
+            self._wait_for(other, [load.ids[at] for at in places])
+            self._copy(load, places, other)
 
     def _loaded(self, loader: Loader, given: Any, ids: list[Any]) -> tuple[Bools, npt.NDArray[Any]]:
         """Call a loader; what it raises, even while it is read, names the ids."""
@@ -268,25 +271,23 @@ class Loads:
                 return present, self._store.blank(0)
         return present, self._store.coerce(loaded, int(present.sum()))
 
-    def _wait_for(self, others: Mapping[Any, _Load]) -> None:
+    def _wait_for(self, load: _Load, ids: list[Any]) -> None:
         me = threading.get_ident()
-        for load in dict.fromkeys(others.values()):
-            ids = [key for key, holder in others.items() if holder is load]
-            before = _waiting.get(me)
-            _waiting[me] = load
-            try:
-                if not load.ended.is_set():
-                    self._refuse_deadlock(load, me, ids)
-                    load.ended.wait()
-            finally:
-                if before is None:
-                    _waiting.pop(me, None)
-                else:
-                    _waiting[me] = before
-            if load.error is not None:
-                raise LoaderError(
-                    f"the load in another thread failed: {load.error}", ids
-                ) from load.error
+        before = _waiting.get(me)
+        _waiting[me] = load
+        try:
+            if not load.ended.is_set():
+                self._refuse_deadlock(load, me, ids)
+                load.ended.wait()
+        finally:
+            if before is None:
+                _waiting.pop(me, None)
+            else:
+                _waiting[me] = before
+        if load.error is not None:
+            raise LoaderError(
+                f"the load in another thread failed: {load.error}", ids
+            ) from load.error
 
     def _refuse_deadlock(self, load: _Load, me: int, ids: list[Any]) -> None:
         """Follow who waits for whom; every waiter entered itself before it looks."""

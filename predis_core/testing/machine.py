@@ -224,7 +224,8 @@ class CacheMachine(RuleBasedStateMachine):
 
         lacking = self._load(keys, loader, ttl, mask, asked, available, source)
         overruled = asked if meanwhile == "clear" else asked[:1] if meanwhile else []
-        kept = [key for key in asked if key not in overruled and key not in lacking]
+        skipped = dict.fromkeys([*overruled, *lacking])
+        kept = [key for key in asked if key not in skipped]
         lives = ttl[[first[key] for key in kept]] if isinstance(ttl, np.ndarray) else ttl
         self.model.expect_set(kept, [source[key] for key in kept], [True] * len(kept), ttl=lives)
 

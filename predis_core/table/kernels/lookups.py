@@ -117,6 +117,8 @@ def lookup(header, parameters, region, words, refs, now, tick, out, zero, counte
     if counted:
         atomic_add(block + 8 * HITS, hits)
         atomic_add(block + 8 * MISSES, n - hits)
+    # Numba frees an array after its last use, and does not see uses by address.
+    homes[0] = 0
     return tick, guesses
 
 
