@@ -135,7 +135,7 @@ class Cache(MutableMapping[K, V], Generic[K, V]):
         """
         batch = self._encode(keys)
         target = self._store.target(len(batch.words), out)
-        hit = self._table.fetch(batch, self._clock.monotonic(), target.array, zero=target.zero)
+        hit = self._table.fetch(batch, self._clock.monotonic(), target.buffer, zero=target.zero)
         return (self._store.present(target.array) if out is None else out), hit
 
     @overload
@@ -254,7 +254,7 @@ class Cache(MutableMapping[K, V], Generic[K, V]):
         call = self._loads.begin()
         try:
             target = self._store.target(len(batch.words))
-            hit = self._table.fetch(batch, self._clock.monotonic(), target.array, zero=target.zero)
+            hit = self._table.fetch(batch, self._clock.monotonic(), target.buffer, zero=target.zero)
             if not hit.all():
                 hit = self._loads.fill(call, batch, target.array, hit, loader, lifetimes)
         finally:
@@ -332,7 +332,7 @@ class Cache(MutableMapping[K, V], Generic[K, V]):
         batch = self._one(key)
         self._overrule(batch)
         target = self._store.target(1)
-        if self._table.delete(batch, self._clock.monotonic(), out=target.array)[0]:
+        if self._table.delete(batch, self._clock.monotonic(), out=target.buffer)[0]:
             return self._store.present(target.array)[0]
         if default is _ABSENT:
             raise KeyError(key)
@@ -500,7 +500,7 @@ class _Target:
     def find(self, keys: Keys) -> tuple[npt.NDArray[Any], Bools]:
         target = self._store.target(len(keys.words))
         now = self._clock.monotonic()
-        hit = self._table.fetch(keys, now, target.array, zero=target.zero, count=False)
+        hit = self._table.fetch(keys, now, target.buffer, zero=target.zero, count=False)
         return target.array, hit
 
     def store(self, keys: Keys, values: npt.NDArray[Any], ttl: Any, veto: Bytes) -> None:

@@ -16,11 +16,13 @@ class Target(NamedTuple):
 
     Attributes:
         array: n values in C order.
+        buffer: the same memory as a table takes it: uint8[m] for rows, the array for objects.
         zero: whether rows of misses are to be cleared.
         given: what the caller passed as `out=`, or None.
     """
 
     array: npt.NDArray[Any]
+    buffer: npt.NDArray[Any]
     zero: bool
     given: Any
 

@@ -46,7 +46,8 @@ class Objects(Store):
             raise ValueShapeError(
                 "out: a cache of Objects returns a list; leave out= to caches of Rows"
             )
-        return Target(np.empty(n, object), False, None)
+        array = np.empty(n, object)
+        return Target(array, array, False, None)
 
     def present(self, values: npt.NDArray[Any]) -> Any:
         """Return a list."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,8 @@ class Rows(Store):
             raise ConfigurationError(
                 f"value: Rows: shape must be a tuple of ints > 0, got {shape!r}; () for scalars"
             )
+
+        self._row_bytes = self.dtype.itemsize * math.prod(self.shape)
 
     def __repr__(self) -> str:
         return f"Rows({str(self.dtype)!r}, {self.shape})"
@@ -105,14 +108,16 @@ class Rows(Store):
         """Return room for n rows, or a caller's `out` if it can be written in place."""
         shape = (n, *self.shape)
         if out is None:
-            return Target(np.empty(shape, self.dtype), True, None)
+            buffer = np.empty(n * self._row_bytes, np.uint8)
+            rows = buffer.view(self.dtype)
+            return Target(rows.reshape(shape) if self.shape else rows, buffer, True, None)
         array = _writable(out)
         if array.shape != shape or array.dtype != self.dtype or not array.flags.c_contiguous:
             raise ValueShapeError(
                 f"out: expected a C-contiguous array of {self.dtype} {shape}, got "
                 f"{array.dtype} {array.shape}"
             )
-        return Target(array, False, out)
+        return Target(array, array.reshape(-1).view(np.uint8), False, out)
 
     def present(self, values: npt.NDArray[Any]) -> Any:
         """Return the rows as they are."""

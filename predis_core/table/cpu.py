@@ -83,6 +83,9 @@ class CpuTable:
         self._sketch = self._make_sketch()
         self._parameters = np.array(policy.parameters, np.int64)
         self._value_refs = values is not None and values.dtype == object
+        self._row_bytes = 0
+        if values is not None and not self._value_refs:
+            self._row_bytes = values.nbytes // max(1, len(values))
         self._holds_gil = key_refs or self._value_refs
         self._header = self._make_header(seed)
         functions = {name: getattr(policy, name) for name in ARGUMENTS}
@@ -115,14 +118,11 @@ class CpuTable:
 
     def _constants(self) -> dict[str, int | bool]:
         policy, record = self.policy, self._record
-        row_bytes = 0
-        if self._values is not None and not self._value_refs:
-            row_bytes = self._values.nbytes // max(1, len(self._values))
         return {
             "HOLDS_GIL": self._holds_gil,
             "KEY_REFS": self._refs is not None,
             "VALUE_REFS": self._value_refs,
-            "ROW_BYTES": row_bytes,
+            "ROW_BYTES": self._row_bytes,
             "VISIBLE_BITS": policy.visible_bits,
             "SLOT_MASK": (1 << policy.slot_bits) - 1,
             "SET_MASK": (1 << policy.set_bits) - 1,
@@ -169,12 +169,13 @@ class CpuTable:
             tick = self._advance(n)
             for part in chunks(0, n):
                 some = Keys(keys.words[part], None if keys.refs is None else keys.refs[part])
-                place = None if out is None else out[part]
+                place = self._value_bytes(out, part)
                 guesses += self._look(
                     some, now, tick, place, zero, count, region, slots[part], found[part]
                 )[1]
         else:
-            tick, guesses = self._look(keys, now, tick, out, zero, count, region, slots, found)
+            place = self._value_bytes(out)
+            tick, guesses = self._look(keys, now, tick, place, zero, count, region, slots, found)
         if guesses:
             self._kernels.replay(self._header, self._parameters, region, keys.words, tick, slots)
         if self._sketch is not None:
@@ -202,7 +203,7 @@ class CpuTable:
             0 if keys.refs is None else _address(keys.refs),
             now,
             tick,
-            self._value_bytes(out),
+            out,
             zero,
             count,
             slots,
@@ -222,8 +223,8 @@ class CpuTable:
     def deadlines(self, keys: Keys, now: int, *, region: int = 0) -> Int64s:
         """See `interface.Table`."""
         found = np.empty(len(keys.words), np.int64)
-        for words, refs, part in self._parts(self._resolved(keys, region), found):
-            self._kernels.peek(self._header, region, words, refs, now, part)
+        for part, words, refs in self._parts(self._resolved(keys, region)):
+            self._kernels.peek(self._header, region, words, refs, now, found[part])
         return found
 
     # ------------------------------------------------------------------ writing verbs
@@ -293,16 +294,16 @@ class CpuTable:
             out = np.empty(n, object)
         gone = np.empty(n if self._refs is not None else 0, object)
         keys = self._resolved(keys, region)
-        for words, refs, values, keys_gone, part in self._parts(keys, out, gone, deleted):
+        for part, words, refs in self._parts(keys):
             self._kernels.delete(
                 self._header,
                 region,
                 words,
                 refs,
                 now,
-                self._value_bytes(values),
-                _address(keys_gone),
-                part,
+                self._value_bytes(out, part),
+                _address(gone[part]),
+                deleted[part],
             )
         return deleted
 
@@ -444,18 +445,28 @@ class CpuTable:
         tick: int = self._kernels.advance(self._header, n)
         return tick
 
-    def _parts(self, keys: Keys, *arrays: Any) -> Iterator[tuple[Any, ...]]:
-        """Yield words, address of references, and arrays, for each part that a kernel takes."""
+    def _parts(self, keys: Keys) -> Iterator[tuple[slice, Int64s, int]]:
+        """Yield the parts of a batch that kernels take: where, words, address of references."""
         n = len(keys.words)
         for part in chunks(0, n) if self._holds_gil else (slice(0, n),):
             refs = 0 if keys.refs is None else _address(keys.refs[part])
-            yield keys.words[part], refs, *(a if a is None else a[part] for a in arrays)
+            yield part, keys.words[part], refs
 
-    def _value_bytes(self, values: Any) -> Any:
-        """Values as kernels take them: see `kernels.values`."""
+    def _value_bytes(self, values: Any, part: slice | None = None) -> Any:
+        """Values, or those of a part of the batch, as kernels take them: see `kernels.values`.
+
+        Rows may come as such or, without their shape and dtype, as uint8[m].
+        """
+        if values is None:
+            return 0 if self._value_refs else _NO_BYTES
         if self._value_refs:
-            return 0 if values is None else _address(values)
-        return _NO_BYTES if values is None else values.reshape(-1).view(np.uint8)
+            return _address(values if part is None else values[part])
+        flat = values
+        if values.dtype != np.uint8 or values.ndim != 1:
+            flat = values.reshape(-1).view(np.uint8)
+        if part is None:
+            return flat
+        return flat[self._row_bytes * part.start : self._row_bytes * part.stop]
 
     def _keep_deadlines(self) -> None:
         deadlines = _zeros(self.layout.slots, np.int64)
