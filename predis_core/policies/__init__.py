@@ -34,6 +34,6 @@ def get(policy: str | Policy | Any) -> Policy:
         return as_policy(policy)
     if policy in _BUILT_IN:
         return _BUILT_IN[policy]
-    near = difflib.get_close_matches(policy, names(), n=1)
+    near = difflib.get_close_matches(policy.lower().replace("-", ""), names(), n=1)
     hint = f"did you mean {near[0]!r}?" if near else "pass one of these or a policy of your own"
     raise ConfigurationError(f"policy: no policy {policy!r} among {', '.join(names())}; {hint}")

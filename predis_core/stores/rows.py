@@ -21,7 +21,8 @@ class Rows(Store):
         shape: the shape of one value; `()` for scalars.
 
     Values come in as whatever speaks DLPack, the array interface or the sequence protocol and casts
-    to `dtype` without changing kind. They go out as NumPy arrays, which speak both, or into `out=`.
+    to `dtype` without changing kind; floats beyond its range become infinite. They go out as NumPy
+    arrays, which speak both, or into `out=`.
     """
 
     default_keys = "int64"
@@ -64,9 +65,15 @@ class Rows(Store):
             )
         if array.dtype != self.dtype:
             self._check_kind(array)
-        return np.ascontiguousarray(array, self.dtype)
+        with np.errstate(over="ignore"):
+            return np.ascontiguousarray(array, self.dtype)
 
     def _read(self, values: Any) -> npt.NDArray[Any]:
+        if self.dtype.names and isinstance(values, list | tuple):
+            try:
+                return np.array(list(values), self.dtype)
+            except (TypeError, ValueError) as error:
+                raise ValueShapeError(f"values: {error}; the cache holds {self.dtype}") from error
         if isinstance(values, list | tuple) and values and has_array_face(values[0]):
             # NumPy looks into sequences of arrays, but not of what speaks DLPack only.
             values = [host_array(value, "values", ValueShapeError) for value in values]
@@ -94,6 +101,10 @@ class Rows(Store):
                 raise ValueShapeError(
                     f"values: {array.min()} to {array.max()} do not all fit {self.dtype}"
                 )
+        elif array.dtype.kind == self.dtype.kind and self.dtype.kind in "SUV":
+            # NumPy would cut their ends off without a word.
+            if array.dtype.itemsize > self.dtype.itemsize and not _fits(array, self.dtype):
+                raise ValueShapeError(f"values: some are too long for {self.dtype}")
         elif not np.can_cast(array.dtype, self.dtype, "same_kind"):
             raise ValueShapeError(
                 f"values: {array.dtype} does not become {self.dtype} without changing kind; "
@@ -122,6 +133,10 @@ class Rows(Store):
     def present(self, values: npt.NDArray[Any]) -> Any:
         """Return the rows as they are."""
         return values
+
+
+def _fits(array: npt.NDArray[Any], dtype: np.dtype[Any]) -> bool:
+    return bool((array.astype(dtype).astype(array.dtype) == array).all())
 
 
 def _writable(out: Any) -> npt.NDArray[Any]:

@@ -224,8 +224,12 @@ def _parts(function: FunctionType, seen: set[CodeType]) -> Iterator[str]:
         if isinstance(value, FunctionType):
             yield from _parts(value, seen | {function.__code__})
         elif isinstance(value, bool | int):
+            if not _fits(value):
+                raise PolicyError(
+                    f"policy: {function.__qualname__} refers to {name!r}, which does not fit int64"
+                )
             yield repr(value)
-        elif isinstance(value, BuiltinFunctionType) or value in (bool, int):
+        elif isinstance(value, BuiltinFunctionType) or value is bool or value is int:
             yield value.__name__
         else:
             raise PolicyError(

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from predis_core.table.interface import Int64s, Keys, Objects
+from predis_core.table.interface import Bools, Int64s, Keys, Objects
 
 CHUNK = 4096
 """Keys that a kernel holding the GIL handles at a time: well under half a millisecond."""
@@ -55,6 +55,9 @@ class Resolver:
             RuntimeError: if comparing a key goes on bringing new ones to compare it with.
         """
         self.refs[start:stop] = self._asked[start:stop]
+        if stop - start == 1:
+            self._resolve_one(start)
+            return
         positions = np.arange(start, stop)
         skip = np.zeros(len(positions), np.int64)
         seen: Int64s | None = None
@@ -73,23 +76,42 @@ class Resolver:
             again = found & ~equal
             positions, skip, seen = positions[again], skip[again] + 1, signatures[again]
 
-    def _candidates(self, positions: Int64s, skip: Int64s) -> tuple[Objects, Any, Int64s]:
+    def _resolve_one(self, position: int) -> None:
+        """The same for a single key, as the dict face has it, with less to set up."""
+        here = slice(position, position + 1)
+        held, found = np.empty(1, object), np.empty(1, np.bool_)
+        skip, seen = np.zeros(1, np.int64), None
+        while True:
+            held[0] = None
+            self._ask(self._words[here], skip, held, found, self.signatures[here])
+            signature = self.signatures[position]
+            if seen is not None and signature != seen:
+                skip[0], seen = 0, None
+                continue
+            if not found[0]:
+                return
+            if self._is_equal(position, held[0]):
+                self.refs[position] = held[0]
+                return
+            skip[0], seen = skip[0] + 1, signature
+
+    def _candidates(self, positions: Int64s, skip: Int64s) -> tuple[Objects, Bools, Int64s]:
         n = len(positions)
         words = self._words[positions]
         held = np.empty(n, object)
         found = np.empty(n, np.bool_)
         signatures = np.empty(n, np.int64)
         for part in chunks(0, n):
-            self._kernels.candidates(
-                self._header,
-                self._region,
-                words[part],
-                skip[part],
-                held[part].__array_interface__["data"][0],
-                found[part],
-                signatures[part],
-            )
+            self._ask(words[part], skip[part], held[part], found[part], signatures[part])
         return held, found, signatures
+
+    def _ask(
+        self, words: Int64s, skip: Int64s, held: Objects, found: Bools, signatures: Int64s
+    ) -> None:
+        address = held.__array_interface__["data"][0]
+        self._kernels.candidates(
+            self._header, self._region, words, skip, address, found, signatures
+        )
 
     def _is_equal(self, position: int, held: Any) -> bool:
         asked = self._asked[position]

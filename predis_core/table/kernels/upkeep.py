@@ -30,7 +30,7 @@ from .constants import (
 )
 from .inserts import insert_one
 from .lock import lock_exclusive, lock_shared, unlock_exclusive, unlock_shared
-from .metadata import GUESS, load_meta, note_hit, store_state
+from .metadata import GUESS, load_meta, note_hit, replay_insert, store_state
 from .places import (
     BLOCK,
     DELETIONS,
@@ -166,7 +166,10 @@ def replay_trace(header, parameters, region, words, hits):
         hits[i] = way >= 0
         if way >= 0:
             found += 1
-            note_hit(hot_of(group, way), record, way, tick, parameters)
+            if load8(hot_of(group, way)) & GUESS:
+                replay_insert(head, group, record, way, tick, word, parameters)
+            else:
+                note_hit(hot_of(group, way), record, way, tick, parameters)
         else:
             full = get(block, SIZE) >= get(block, H.CAPACITY)
             insert_one(

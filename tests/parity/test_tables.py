@@ -1,0 +1,313 @@
+"""The CPU table does what the reference says: every verb, every policy, bit for bit."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from predis_core import policies
+from predis_core.policies import Policy
+from predis_core.table import invariants
+from predis_core.table.cpu import CpuTable
+from predis_core.table.interface import Keys, Status
+from predis_core.table.keys import codec, objects, spread_seed
+from predis_core.table.layout import Layout
+from predis_core.table.reference import ReferenceTable
+from tests.support.depth import search
+from tests.support.dumps import assert_same, assert_same_dump
+from tests.support.policies import NARROW, NRU, WIDE
+from tests.support.pools import pool
+
+SCALARS, VECTORS, OBJECTS = ("int64", ()), ("float32", (3,)), ("object", ())
+
+
+@dataclass(frozen=True)
+class Case:
+    """A policy, a kind of keys, and what a slot holds."""
+
+    policy: Policy
+    keys: str
+    values: tuple[str, tuple[int, ...]] | None
+
+    def column(self, slots: int) -> Any:
+        if self.values is None:
+            return None
+        dtype, shape = self.values
+        return np.empty(slots, object) if dtype == "object" else np.zeros((slots, *shape), dtype)
+
+    def __str__(self) -> str:
+        kept = "nothing" if self.values is None else f"{self.values[0]}{list(self.values[1])}"
+        return f"{self.policy.name}-{self.keys}-{kept}"
+
+
+SHIPPED = [policies.get(name) for name in policies.names()]
+CASES = [
+    *(Case(policy, "int64", SCALARS) for policy in (*SHIPPED, WIDE)),
+    *(Case(policy, "any", OBJECTS) for policy in SHIPPED),
+    *(Case(policy, "int64", None) for policy in (*SHIPPED, NARROW, NRU)),
+    Case(policies.get("s3fifo"), "int64", OBJECTS),
+    Case(policies.get("s3fifo"), "any", VECTORS),
+    Case(policies.get("lru"), "int64", VECTORS),
+    Case(policies.get("sieve"), "str", SCALARS),
+]
+
+CAPACITY = st.sampled_from((1, 2, 3, 4, 7, 8, 10, 27, 28, 29, 33, 56, 57, 95)) | st.integers(1, 300)
+SEED = st.integers(0, 2**32)
+REGION = st.integers(0, 2)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Keys by their number in a region's pool: either these, or `count` of them, `step` apart."""
+
+    numbers: tuple[int, ...] = ()
+    start: int = 0
+    step: int = 0
+    count: int = 0
+
+    def within(self, size: int) -> list[int]:
+        run = (self.start + self.step * at for at in range(self.count))
+        return [number % size for number in (*self.numbers, *run)]
+
+
+BATCH = st.builds(Batch, st.lists(st.integers(0, 500), max_size=8).map(tuple)) | st.builds(
+    Batch, start=st.integers(0, 500), step=st.integers(0, 7), count=st.integers(0, 200)
+)
+# Repeated over a batch; a deadline is so far ahead, 0 stands for none.
+AHEAD = st.none() | st.lists(st.integers(0, 5), min_size=1, max_size=4)
+VETO = st.none() | st.lists(st.integers(0, 1), min_size=1, max_size=4)
+
+
+class Tables(RuleBasedStateMachine):
+    """A reference table and a CPU table that are told the same."""
+
+    case: Case
+
+    @initialize(capacities=st.lists(CAPACITY, min_size=1, max_size=3), seed=SEED)
+    def build(self, capacities: list[int], seed: int) -> None:
+        layout, case = Layout.build(*capacities), self.case
+        spread = spread_seed(seed)
+        self.seed, self.layout = spread, layout
+        self.codec = codec(case.keys, spread)
+        self.pools = [pool(case.keys, int(1.6 * capacity) + 8) for capacity in capacities]
+        column = case.column
+        self.reference = ReferenceTable(layout, case.policy, spread, column(layout.slots))
+        self.cpu = CpuTable(
+            layout, case.policy, spread, column(layout.slots), key_refs=self.codec.has_refs
+        )
+        self.now = 1000
+        self.numbers = itertools.count(1)
+
+    # ------------------------------------------------------------------ what the rules share
+
+    def keys(self, batch: Batch, region: int) -> tuple[int, Keys]:
+        """The region's number in this layout, and the batch's keys."""
+        region %= len(self.layout.regions)
+        keys = [self.pools[region][number] for number in batch.within(len(self.pools[region]))]
+        given = np.array(keys, np.int64) if self.case.keys == "int64" else keys
+        return region, self.codec.encode(given)
+
+    def values(self, n: int) -> Any:
+        """Values that no slot has held yet."""
+        if self.case.values is None:
+            return None
+        dtype, shape = self.case.values
+        if dtype == "object":
+            return objects([f"value {next(self.numbers)}" for _ in range(n)])
+        fresh = [np.full(shape, next(self.numbers), dtype) for _ in range(n)]
+        return np.array(fresh, dtype).reshape(n, *shape)
+
+    def room(self, n: int) -> Any:
+        """A place for n values; that of rows holds something."""
+        place = self.case.column(n)
+        if place is not None and place.dtype != object:
+            place += 77
+        return place
+
+    def both(self, verb: str, *args: Any, **kwargs: Any) -> Any:
+        """Call both tables, compare what they return, return it."""
+        found = [getattr(table, verb)(*args, **kwargs) for table in (self.reference, self.cpu)]
+        assert_same(*found, verb)
+        return found[1]
+
+    # ------------------------------------------------------------------ the verbs
+
+    @rule(batch=BATCH, region=REGION, out=st.booleans(), count=st.booleans())
+    def lookup(self, batch: Batch, region: int, out: bool, count: bool) -> None:
+        region, keys = self.keys(batch, region)
+        outs = [self.room(len(keys.words)) if out else None for _ in range(2)]
+        found = [
+            table.lookup(keys, self.now, out=place, count=count, region=region)
+            for table, place in zip((self.reference, self.cpu), outs, strict=True)
+        ]
+        assert_same(*found, "slots")
+        assert_same(*outs, "out")
+
+    @rule(
+        batch=BATCH,
+        region=REGION,
+        ahead=AHEAD,
+        veto=VETO,
+        absent_only=st.booleans(),
+        guess=st.booleans(),
+        displaced=st.booleans(),
+    )
+    def insert(
+        self,
+        batch: Batch,
+        region: int,
+        ahead: list[int] | None,
+        veto: list[int] | None,
+        absent_only: bool,
+        guess: bool,
+        displaced: bool,
+    ) -> None:
+        region, keys = self.keys(batch, region)
+        n = len(keys.words)
+        deadlines = None
+        if ahead is not None:
+            lives = np.resize(np.array(ahead, np.int64), n)
+            deadlines = np.where(lives > 0, self.now + lives, 0)
+        vetoed = None if veto is None else np.resize(np.array(veto, np.uint8), n)
+        values = self.values(n)
+        one, other = (
+            table.insert(
+                keys,
+                None if values is None else values.copy(),
+                self.now,
+                deadlines=deadlines,
+                absent_only=absent_only,
+                guess=guess,
+                veto=vetoed,
+                return_displaced=displaced,
+                region=region,
+            )
+            for table in (self.reference, self.cpu)
+        )
+        for field in ("status", "slots", "evicted"):
+            assert_same(getattr(one, field), getattr(other, field), field)
+        gone = np.flatnonzero(one.evicted)
+        assert_same(one.evicted_keys.words[gone], other.evicted_keys.words[gone], "evicted words")
+        if keys.refs is not None:
+            ones, others = one.evicted_keys.refs, other.evicted_keys.refs
+            assert ones is not None
+            assert others is not None
+            assert_same(ones[gone], others[gone], "evicted refs")
+        if displaced and values is not None:
+            left = one.evicted | (one.status == Status.UPDATED) & _last(keys)
+            assert_same(one.displaced[left], other.displaced[left], "displaced")
+
+    @rule(batch=BATCH, region=REGION, out=st.booleans())
+    def delete(self, batch: Batch, region: int, out: bool) -> None:
+        region, keys = self.keys(batch, region)
+        outs = [self.room(len(keys.words)) if out else None for _ in range(2)]
+        one, other = (
+            table.delete(keys, self.now, out=place, region=region)
+            for table, place in zip((self.reference, self.cpu), outs, strict=True)
+        )
+        assert_same(one, other, "deleted")
+        if out and self.case.values is not None:
+            assert_same(outs[0][one], outs[1][one], "out")
+
+    @rule(batch=BATCH, region=REGION, verb=st.sampled_from(("contains", "touch", "deadlines")))
+    def ask(self, batch: Batch, region: int, verb: str) -> None:
+        region, keys = self.keys(batch, region)
+        self.both(verb, keys, self.now, region=region)
+
+    @rule(region=REGION)
+    def export(self, region: int) -> None:
+        region %= len(self.layout.regions)
+        one, other = (t.export(self.now, region=region) for t in (self.reference, self.cpu))
+        assert_same(one.keys.words, other.keys.words, "words")
+        if self.codec.has_refs:
+            assert_same(one.keys.refs, other.keys.refs, "refs")
+        for field in ("slots", "metas", "guesses", "deadlines", "values"):
+            assert_same(getattr(one, field), getattr(other, field), field)
+
+    @rule(region=REGION)
+    def clear(self, region: int) -> None:
+        region %= len(self.layout.regions)
+        self.reference.clear(region=region)
+        self.cpu.clear(region=region)
+
+    @precondition(lambda self: self.case.policy.parameters)
+    @rule(parameter=st.integers(1, 99))
+    def set_parameters(self, parameter: int) -> None:
+        changed = tuple(parameter + at for at in range(len(self.case.policy.parameters)))
+        self.reference.set_parameters(changed)
+        self.cpu.set_parameters(changed)
+
+    @rule(passed=st.integers(0, 3))
+    def wait(self, passed: int) -> None:
+        self.now += passed
+
+    @invariant()
+    def same(self) -> None:
+        for region in range(len(self.layout.regions)):
+            counters = [t.counters(region=region) for t in (self.reference, self.cpu)]
+            assert counters[0] == counters[1]
+            self.both("conflicts", region=region)
+        dump = self.cpu.dump()
+        assert_same_dump(self.reference.dump(), dump)
+        assert invariants.broken(dump, self.layout, self.seed) == []
+
+
+def _last(keys: Keys) -> Any:
+    """Which positions hold the last of equal keys: only there a table says what it displaced."""
+    listed = keys.words.tolist() if keys.refs is None else keys.refs.tolist()
+    last = np.zeros(len(listed), bool)
+    last[list({key: position for position, key in enumerate(listed)}.values())] = True
+    return last
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_every_verb_agrees_with_the_reference(case: Case) -> None:
+    machine = type("Tables", (Tables,), {"case": case})
+    run_state_machine_as_test(machine, settings=search(examples=12, steps=20))
+
+
+TRACED = [Case(policy, "int64", None) for policy in (*SHIPPED, NARROW)]
+
+
+@pytest.mark.parametrize("case", TRACED, ids=str)
+@given(
+    capacity=CAPACITY,
+    seed=SEED,
+    batches=st.lists(BATCH, max_size=4),
+    guesses=BATCH,
+)
+@search(examples=15)
+def test_a_replayed_trace_is_get_then_insert_one_request_at_a_time(
+    case: Case, capacity: int, seed: int, batches: list[Batch], guesses: Batch
+) -> None:
+    layout, spread = Layout.build(capacity), spread_seed(seed)
+    reference = ReferenceTable(layout, case.policy, spread)
+    cpu = CpuTable(layout, case.policy, spread)
+    universe = int(1.6 * capacity) + 8
+    first = Keys(np.array(guesses.within(universe), np.int64))
+    for table in (reference, cpu):
+        table.insert(first, None, 0, guess=True)
+    for batch in batches:
+        trace = np.array(batch.within(universe), np.int64)
+        expected = []
+        for word in trace:
+            one = Keys(np.array([word], np.int64))
+            expected.append(reference.lookup(one, 0)[0] >= 0)
+            if not expected[-1]:
+                reference.insert(one, None, 0)
+        assert_same(np.array(expected, bool), cpu.replay(trace), "hits")
+        assert_same_dump(reference.dump(), cpu.dump())

@@ -1,0 +1,76 @@
+"""Each store with each kind of keys, and entries whose value tells which key it belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import predis_core as predis
+
+
+@dataclass(frozen=True)
+class Combination:
+    """A store with a kind of keys.
+
+    Rows are 8 bytes wide here and in the tests beside: kernels are made per width.
+    """
+
+    store: str
+    kind: str
+
+    def __str__(self) -> str:
+        return f"{self.store}-{self.kind}"
+
+    @property
+    def holds_rows(self) -> bool:
+        return self.store == "rows"
+
+    def open(self, capacity: int, **options: Any) -> predis.Cache[Any, Any]:
+        value = predis.Rows("int64", ()) if self.holds_rows else predis.Objects()
+        return predis.Cache(capacity, value=value, keys=self.kind, **options)
+
+    def key(self, n: int) -> Any:
+        if self.kind == "int64":
+            return n
+        if self.kind == "str":
+            return f"key-{n}"
+        if self.kind == "bytes":
+            return b"key-%d" % n
+        return (n, f"key-{n}", ("key", n))[n % 3]
+
+    def keys(self, numbers: Iterable[int]) -> list[Any]:
+        return [self.key(n) for n in numbers]
+
+    def value(self, n: int) -> Any:
+        return 3 * n + 1 if self.holds_rows else ("value", n)
+
+    def values(self, numbers: Iterable[int]) -> list[Any]:
+        return [self.value(n) for n in numbers]
+
+    def entries(self, numbers: Iterable[int]) -> dict[Any, Any]:
+        return {self.key(n): self.value(n) for n in numbers}
+
+    def number(self, key: Any) -> int:
+        """Return the n of a key."""
+        if isinstance(key, tuple):
+            return int(key[1])
+        text = key.decode() if isinstance(key, bytes) else str(key)
+        return int(text.removeprefix("key-"))
+
+    def load(self, ids: Iterable[Any]) -> list[Any]:
+        """Return the values of ids, as a loader does."""
+        return [self.value(self.number(key)) for key in ids]
+
+
+COMBINATIONS = [
+    Combination(store, kind)
+    for store in ("objects", "rows")
+    for kind in ("int64", "str", "bytes", "any")
+]
+
+
+def plain(values: Any) -> list[Any]:
+    """Return keys or values of either store as a list of plain Python objects."""
+    listed: list[Any] = values.tolist() if hasattr(values, "tolist") else list(values)
+    return listed
