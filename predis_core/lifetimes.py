@@ -24,10 +24,12 @@ def lifetimes_of(ttl: Any, n: int) -> Any:
     """
     if getattr(getattr(ttl, "dtype", None), "kind", "") == "m":
         ttl = ttl / np.timedelta64(1, "s")
-    if isinstance(ttl, timedelta) or np.ndim(ttl) == 0:
+    if isinstance(ttl, timedelta | int | float):
         return nanoseconds(ttl)
     try:
         seconds = np.asarray(ttl, np.float64)
+        if seconds.ndim == 0:
+            return nanoseconds(float(seconds))
     except (TypeError, ValueError) as error:
         raise ConfigurationError(f"ttl: expected seconds, got {ttl!r}: {error}") from error
     if seconds.shape != (n,):
@@ -40,7 +42,7 @@ def lifetimes_of(ttl: Any, n: int) -> Any:
             f"ttl: expected seconds > 0, got {seconds[at]} at position {at}; "
             "infinity is for entries that do not expire"
         )
-    finite = np.minimum(np.maximum(seconds * NANOSECONDS, 1), MAX_DURATION)
+    finite = np.minimum(np.maximum(np.rint(seconds * NANOSECONDS), 1), MAX_DURATION)
     return np.where(np.isinf(seconds), 0, finite.astype(np.int64))
 
 

@@ -160,6 +160,14 @@ def test_random_batches(own: Policy) -> None:
     assert tables.reference.counters()[Counter.EVICTIONS] > 100
 
 
+def test_the_comparison_names_what_differs() -> None:
+    tables = Tables(OWN["object"], 20)
+    tables.ask("insert", Keys(np.arange(10)), None, 0)
+    tables.reference.lookup(Keys(np.array([3])), 0)
+    with pytest.raises(AssertionError, match=r"^metas: 1 differ"):
+        assert_same_dump(tables.reference.dump(), tables.cpu.dump())
+
+
 def test_new_parameters_count_from_the_next_batch() -> None:
     tables = Tables(OWN["class"], 20)
     for weight in (2, 0, 9):

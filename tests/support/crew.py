@@ -48,8 +48,8 @@ class Crew:
         deadline = time.monotonic() + PATIENCE
         for member in self._members:
             member.join(max(0.0, deadline - time.monotonic()))
-        hung = [member.name for member in self._members if member.is_alive()]
-        assert not hung, f"still running: {hung}"
+        self._members = [member for member in self._members if member.is_alive()]
+        assert not self._members, f"still running: {self._members}"
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

@@ -167,7 +167,7 @@ class LruModel(FifoModel):
 
 
 class SieveModel(SetModel):
-    """A list in order of arrival, with a hand that goes from the oldest to the newest, and again."""
+    """A list in order of arrival; a hand goes from the oldest to the newest, and again."""
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)

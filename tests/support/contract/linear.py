@@ -37,7 +37,7 @@ def on_hit(meta: int, tick: int, state: int, parameters: Any) -> int:
 def rank(meta: int, tick: int, state: int, total: int, parameters: Any) -> int:
     """Weigh recency (0 now, lower the longer ago) and frequency (1 to 127)."""
     recency = (((meta >> HOT_BITS) - tick + _HALF) & _TICKS) - _HALF
-    return recency * parameters[0] + (meta & _MOST) * parameters[1]
+    return recency * int(parameters[0]) + (meta & _MOST) * int(parameters[1])
 
 
 POLICY = Policy(

@@ -37,7 +37,7 @@ def tally(meta: int) -> int:
 def _lir_limit(total: int, parameters: Any) -> int:
     """How many entries may be LIR: all but the share of HIR ones."""
     live = total >> _LIVE_SHIFT
-    return live - max(1, (live * parameters[0] + 50) // 100)
+    return live - max(1, (live * int(parameters[0]) + 50) // 100)
 
 
 def _in_stack(meta: int, state: int) -> bool:
