@@ -21,7 +21,7 @@ from predis_core.table.interface import Bools, Int64s, Keys, Objects
 CHUNK = 4096
 """Keys that a kernel holding the GIL handles at a time: well under half a millisecond."""
 
-_MOST_COMPARISONS = 4096
+_MOST_COMPARISONS = 512
 
 
 def chunks(start: int, stop: int) -> Iterator[slice]:
@@ -69,12 +69,24 @@ class Resolver:
                 skip[changed] = -1
                 found |= changed
             self.signatures[positions] = signatures
-            equal = np.zeros(len(positions), bool)
-            for at in np.flatnonzero(found & (skip >= 0)).tolist():
-                equal[at] = self._is_equal(int(positions[at]), held[at])
+            equal = self._compare(positions, held, found & (skip >= 0))
             self.refs[positions[equal]] = held[equal]
             again = found & ~equal
             positions, skip, seen = positions[again], skip[again] + 1, signatures[again]
+
+    def _compare(self, positions: Int64s, held: Objects, where: Bools) -> Bools:
+        """Return where a held key equals the one asked for; look only where there is one."""
+        if not self._unequal:
+            asked = self._asked[positions].tolist()
+            pairs = zip(where.tolist(), held.tolist(), asked, strict=True)
+            equal = np.array([there and (a is b or bool(a == b)) for there, a, b in pairs], bool)
+            for at in np.flatnonzero(where & ~equal).tolist():
+                self._unequal.setdefault(int(positions[at]), {})[id(held[at])] = held[at]
+            return equal
+        equal = np.zeros(len(positions), bool)
+        for at in np.flatnonzero(where).tolist():
+            equal[at] = self._is_equal(int(positions[at]), held[at])
+        return equal
 
     def _resolve_one(self, position: int) -> None:
         """The same for a single key, as the dict face has it, with less to set up."""

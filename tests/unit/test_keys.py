@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -62,36 +63,35 @@ def test_no_keys_are_a_batch_of_none(kind: str, keys: Any) -> None:
 
 
 REFUSED: list[tuple[str, Any, str]] = [
-    ("int64", ["a"], r"keys: this cache takes int64 keys, got 'a' \(str\); build it with keys='any'"),
-    ("int64", [1, True], r"keys: this cache takes int64 keys, got True \(bool\); build it with"),
-    ("int64", [1.0], r"keys: this cache takes int64 keys, got 1.0 \(float\); build it with"),
-    ("int64", [None], r"keys: this cache takes int64 keys, got None \(NoneType\); build it with"),
-    ("int64", np.array([True]), r"keys: this cache takes int64 keys, got True \(bool\)"),
-    ("int64", [2**63], r"keys: 9223372036854775808 .*does not fit int64"),
-    ("int64", [-(2**63) - 1], r"keys: -9223372036854775809 does not fit int64; build with keys='any'"),
-    ("int64", np.array([1, 2**63], np.uint64), r"keys: 9223372036854775808 at position 1 does not fit"),
-    ("int64", np.zeros((2, 2), np.int64), r"keys: expected one dimension, .*\(2, 2\); pass keys.ravel"),
-    ("int64", 5, r"keys: "),
-    ("int64", [[1], [2, 3]], r"keys: "),
-    ("str", "abc", r"keys: expected several keys, got the single 'abc'; pass \[key\]"),
-    ("str", ["a", b"b"], r"keys: this cache takes str keys, got b'b' \(bytes\) at position 1; build it"),
-    ("str", ["a", 5], r"keys: this cache takes str keys, got 5 \(int\) at position 1; build it with"),
-    ("str", np.array([["a"]]), r"keys: expected one dimension, got shape \(1, 1\)"),
-    ("bytes", b"abc", r"keys: expected several keys, got the single b'abc'; pass \[key\]"),
-    ("bytes", [bytearray(b"a")], r"keys: this cache takes bytes keys, got bytearray\(b'a'\)"),
-    ("bytes", ["a"], r"keys: this cache takes bytes keys, got 'a' \(str\) at position 0; build it with"),
-    ("any", [1, []], r"keys: .*unhashable.*list.* \(at position 1\)"),
-    ("any", "abc", r"keys: expected several keys, got the single 'abc'; pass \[key\]"),
-    ("any", None, r"keys: "),
-    ("any", 5, r"keys: "),
-]  # fmt: skip
+    ("int64", ["a"], r"takes int64 keys, got 'a' \(str\); build it with keys='any'"),
+    ("int64", [1.0], r"takes int64 keys, got 1.0 \(float\); build it with"),
+    ("int64", [None], r"takes int64 keys, got None \(NoneType\); build it with"),
+    ("int64", np.array([True]), r"takes int64 keys, got True \(bool\); build it with"),
+    ("int64", [2**63], r"9223372036854775808 .*does not fit int64"),
+    ("int64", [-(2**63) - 1], r"does not fit int64; build with keys='any'"),
+    ("int64", np.array([1, 2**63], np.uint64), r"9223372036854775808 at position 1"),
+    ("int64", np.zeros((2, 2), np.int64), r"got shape \(2, 2\); pass keys.ravel"),
+    ("int64", 5, r"got 5"),
+    ("int64", [[1], [2, 3]], r"cannot be read as an array"),
+    ("str", "abc", r"expected several keys, got the single 'abc'; pass \[key\]"),
+    ("str", ["a", b"b"], r"takes str keys, got b'b' \(bytes\) at position 1; build it"),
+    ("str", ["a", 5], r"takes str keys, got 5 \(int\) at position 1; build it with"),
+    ("str", np.array([["a"]]), r"expected one dimension, got shape \(1, 1\)"),
+    ("bytes", b"abc", r"expected several keys, got the single b'abc'; pass \[key\]"),
+    ("bytes", [bytearray(b"a")], r"takes bytes keys, got bytearray\(b'a'\)"),
+    ("bytes", ["a"], r"takes bytes keys, got 'a' \(str\) at position 0; build it with"),
+    ("any", [1, []], r"unhashable.*list.* \(at position 1\)"),
+    ("any", "abc", r"expected several keys, got the single 'abc'; pass \[key\]"),
+    ("any", None, r"got None"),
+    ("any", 5, r"got 5"),
+]
 
 
 @pytest.mark.parametrize(("kind", "keys", "message"), REFUSED, ids=lambda part: repr(part)[:30])
 def test_keys_that_do_not_fit_name_the_field_and_the_fix(
     kind: str, keys: Any, message: str
 ) -> None:
-    with pytest.raises(KeyKindError, match=message):
+    with pytest.raises(KeyKindError, match=rf"^keys: .*{message}"):
         codec(kind, 0).encode(keys)
 
 
@@ -140,5 +140,5 @@ def test_seeds_beside_each_other_are_spread() -> None:
     seeds = [spread_seed(seed) for seed in (0, 1, 2, 3, -1, 2**64 - 1, 2**70)]
     assert all(-(2**63) <= seed < 2**63 for seed in seeds)
     assert len(set(seeds[:5])) == 5
-    assert all((a ^ b).bit_count() > 10 for a, b in zip(seeds[:4], seeds[1:5], strict=True))
+    assert all((a ^ b).bit_count() > 10 for a, b in itertools.pairwise(seeds[:5]))
     assert seeds[4] == seeds[5]

@@ -52,7 +52,7 @@ ROWS_REFUSED: list[tuple[Any, str, Any, int, str]] = [
     ([1j], "float64", (), 1, r"values: complex128 does not become float64 .*; convert it first"),
     (["a"], "float32", (), 1, r"values: .* does not become float32 .*; convert it first"),
     ([1, 2], "int64", (), 3, r"values: expected shape \(3,\), one row per key, got \(2,\)"),
-    ([[1], [2]], "int64", (2,), 2, r"values: expected shape \(2, 2\), one row per key, got \(2, 1\)"),
+    ([[1], [2]], "int64", (2,), 2, r"values: expected shape \(2, 2\), .*, got \(2, 1\)"),
     ([1, 2], "int64", (2,), 2, r"values: expected shape \(2, 2\), one row per key, got \(2,\)"),
     ([[1], [2, 3]], "int64", (2,), 2, r"values: "),
     ([300], "uint8", (), 1, r"values: .*uint8"),
@@ -77,13 +77,13 @@ def test_rows_that_do_not_fit_name_the_field_and_the_fix(
         (object, (), r"value: Rows: dtype object holds references; use Objects\(\)"),
         ("O", (3,), r"value: Rows: dtype object holds references; use Objects\(\)"),
         ("U", (), r"value: Rows: dtype 'U' has no size .*; give the length"),
-        ("f4", (0,), r"value: Rows: shape must be a tuple of ints > 0, got \(0,\); \(\) for scalars"),
+        ("f4", (0,), r"value: Rows: shape must be .* ints > 0, got \(0,\); \(\) for scalars"),
         ("f4", (2, -1), r"value: Rows: shape must be a tuple of ints > 0, got \(2, -1\)"),
         ("f4", (1.5,), r"value: Rows: shape must be a tuple of ints > 0, got \(1.5,\)"),
         ("f4", None, r"value: Rows: shape must be a tuple of ints > 0"),
     ],
     ids=repr,
-)  # fmt: skip
+)
 def test_rows_that_cannot_be_name_the_field_and_the_fix(
     dtype: Any, shape: Any, message: str
 ) -> None:
@@ -166,7 +166,11 @@ def test_objects_know_no_out() -> None:
 
 @pytest.mark.parametrize(
     ("store", "text"),
-    [(Objects(), "Objects()"), (Rows("f4", 3), "Rows('float32', (3,))"), (Rows(int), "Rows('int64', ())")],
-)  # fmt: skip
+    [
+        (Objects(), "Objects()"),
+        (Rows("f4", 3), "Rows('float32', (3,))"),
+        (Rows(int), "Rows('int64', ())"),
+    ],
+)
 def test_stores_show_how_they_were_built(store: Any, text: str) -> None:
     assert repr(store) == text

@@ -10,6 +10,7 @@ from predis_core.table.interface import Status
 from predis_core.table.intrinsics import (
     address,
     called,
+    disown,
     inlined,
     load8,
     load64,
@@ -175,10 +176,13 @@ def insert_one(
         evicted[i] = True
         gone_words[i] = word_of(group, way)
     if KEY_REFS:
-        target = get(head, H.REFS) + 8 * (slot + way)
-        swap(target, gone_refs + 8 * i)
+        # What the slot held goes out, in place of the None that lies there.
+        target, gone = get(head, H.REFS) + 8 * (slot + way), gone_refs + 8 * i
+        none = load64(gone)
+        store64(gone, load64(target))
         own(ref)
         store64(target, ref)
+        disown(none)
     write_entry(head, group, slot, way, word, deadline)
     write_value(head, slots[i], values, i, displaced)
     add(block, SIZE, 1)
