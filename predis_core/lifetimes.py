@@ -42,7 +42,8 @@ def lifetimes_of(ttl: Any, n: int) -> Any:
             f"ttl: expected seconds > 0, got {seconds[at]} at position {at}; "
             "infinity is for entries that do not expire"
         )
-    finite = np.minimum(np.maximum(np.rint(seconds * NANOSECONDS), 1), MAX_DURATION)
+    with np.errstate(over="ignore"):
+        finite = np.minimum(np.maximum(np.rint(seconds * NANOSECONDS), 1), MAX_DURATION)
     return np.where(np.isinf(seconds), 0, finite.astype(np.int64))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from typing import Any
 
 import numpy as np
@@ -39,12 +40,12 @@ class Rows(Store):
                 f"value: Rows: dtype {dtype!r} has no size or a shape of its own; give the length, "
                 "as in 'U16', or put the shape into shape="
             )
-        self.shape = (shape,) if isinstance(shape, int) else tuple(shape)
-        if not all(isinstance(length, int) and length > 0 for length in self.shape):
+        lengths = shape if isinstance(shape, tuple | list) else (shape,)
+        if not all(hasattr(length, "__index__") and length > 0 for length in lengths):
             raise ConfigurationError(
                 f"value: Rows: shape must be a tuple of ints > 0, got {shape!r}; () for scalars"
             )
-
+        self.shape = tuple(operator.index(length) for length in lengths)
         self._row_bytes = self.dtype.itemsize * math.prod(self.shape)
 
     def __repr__(self) -> str:

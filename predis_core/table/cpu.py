@@ -549,6 +549,7 @@ class _Inserting:
             self.region,
             keys.words,
             0 if keys.refs is None else _address(keys.refs),
+            0 if self.keys.refs is None else _address(self.keys.refs),
             signatures,
             start,
             stop,

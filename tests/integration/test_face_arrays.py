@@ -83,6 +83,22 @@ def test_keys_in_every_form_of_array(form: Callable[[Any], Any]) -> None:
     assert cache.delete_many(form(keys)).all()
 
 
+def test_no_form_of_keys_compiles_kernels_anew() -> None:
+    """Read-only and unaligned arrays are other types to Numba."""
+    cache = predis.Cache(100, value=predis.Rows("int64", ()))
+    keys = np.array([7, -3, 0])
+    unaligned = np.frombuffer(b"." + keys.tobytes(), np.uint8)[1:].view(np.int64)
+    assert not unaligned.flags.aligned
+    for given in (keys, FORMS["read-only"](keys), unaligned, keys[::-1], tuple(keys.tolist())):
+        cache.set_many(given, [1, 2, 3])
+        assert cache.get_many(given)[0].tolist() == [1, 2, 3]
+        assert cache.contains_many(given).all()
+        assert cache.delete_many(given).all()
+    kernels = cache._table._kernels
+    for verb in (kernels.insert, kernels.lookup, kernels.peek, kernels.delete):
+        assert len(verb.signatures) == 1
+
+
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def test_numbers_in_every_form_of_array_are_keys_of_kind_any(form: Callable[[Any], Any]) -> None:
     cache = predis.Cache[int, str](100)

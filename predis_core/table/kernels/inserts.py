@@ -79,14 +79,15 @@ def mark_duplicates(words, last):
 
 @njit(nogil=not HOLDS_GIL, cache=CACHED)
 def insert(
-    header, parameters, region, words, refs, signatures, start, stop, last, now, tick,
+    header, parameters, region, words, refs, given, signatures, start, stop, last, now, tick,
     region_full, deadlines, veto, mode, values, displaced, status, slots, evicted, gone_words,
     gone_refs, trash,
 ):  # fmt: skip
     """Store positions start to stop, each at the last position of its key.
 
     Returns (tick, where it stopped): before `stop` only if keys are references and one of them has
-    come or gone since `signatures` were taken. `mode`: bit 0 leaves residents alone, bit 1 marks
+    come or gone since `signatures` were taken; `refs` are the table's own where it holds an equal
+    key, `given` the batch's. `mode`: bit 0 leaves residents alone, bit 1 marks
     guesses. `last`, `status`, `slots`, `evicted`, `gone_words` are written. References that leave
     end up in `values` (address), `gone_refs` and `trash`, displaced rows in `displaced`.
     """
@@ -117,7 +118,7 @@ def insert(
                 continue
             deadline = deadlines[i] if deadlines.size else 0
             status[i] = insert_one(
-                head, block, parameters, words[i], load64(refs + 8 * i) if KEY_REFS else 0,
+                head, block, parameters, words[i], load64(refs + 8 * i) if KEY_REFS else 0, given,
                 signatures[i] if KEY_REFS else 0, now, tick + i, region_full, deadline, mode, i,
                 source, removed, slots, evicted, gone_words, gone_refs, trash, metas,
             )  # fmt: skip
@@ -132,7 +133,7 @@ def insert(
 
 @called
 def insert_one(
-    head, block, parameters, word, ref, signature, now, tick, region_full, deadline, mode, i,
+    head, block, parameters, word, ref, given, signature, now, tick, region_full, deadline, mode, i,
     values, displaced, slots, evicted, gone_words, gone_refs, trash, metas,
 ):  # fmt: skip
     number, ways, slot, line, _ = locate(head, block, word)
@@ -180,8 +181,9 @@ def insert_one(
         target, gone = get(head, H.REFS) + 8 * (slot + way), gone_refs + 8 * i
         none = load64(gone)
         store64(gone, load64(target))
-        own(ref)
-        store64(target, ref)
+        # Not `ref`: a key that expired comes back as the batch has it.
+        own(load64(given + 8 * i))
+        store64(target, load64(given + 8 * i))
         disown(none)
     write_entry(head, group, slot, way, word, deadline)
     write_value(head, slots[i], values, i, displaced)

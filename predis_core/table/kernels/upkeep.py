@@ -173,7 +173,7 @@ def replay_trace(header, parameters, region, words, hits):
         else:
             full = get(block, SIZE) >= get(block, H.CAPACITY)
             insert_one(
-                head, block, parameters, word, 0, 0, 0, advance_tick(head, 1), full, 0, 0, 0,
+                head, block, parameters, word, 0, 0, 0, 0, advance_tick(head, 1), full, 0, 0, 0,
                 0, 0, none, evicted, gone, 0, 0, metas,
             )  # fmt: skip
         if HAS_SKETCH:
