@@ -215,10 +215,15 @@ class Loads:
 
     def _copy(self, load: _Load, places: list[int], source: _Load) -> None:
         """Copy values and states of the ids at some places from another load."""
+        there = np.array([source.index[load.ids[at]] for at in places], np.int64)
+        # The state first: the other load's thread may still be collecting what it waited for, and
+        # writes a value before it says that the value is there.
+        state = source.state[there]
+        known = np.flatnonzero(state != _PENDING)
         assert load.values is not None and source.values is not None
-        there = [source.index[load.ids[at]] for at in places]
-        load.values[places] = source.values[there]
-        load.state[places] = source.state[there]
+        to = np.array(places, np.int64)[known]
+        load.values[to] = source.values[there[known]]
+        load.state[to] = state[known]
 
     def _load_rest(self, load: _Load, keys: Keys, wanted: Int64s, ttl: Any, loader: Loader) -> None:
         assert load.values is not None

@@ -27,7 +27,7 @@ print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
 CACHES = """
 import predis_core as predis
 cache = predis.Cache(100, value=predis.Rows("int64"), policy="fifo")
-cache.set_many([1, 2], [3, 4], ttl=5)
+cache.set_many([1, 2], [3, 4], ttl=1000)
 assert cache.get_many([1, 2])[0].tolist() == [3, 4]
 assert cache.contains_many([1, 5]).tolist() == [True, False]
 assert cache.delete_many([1]).all() and list(cache) == [2]
@@ -84,7 +84,7 @@ def test_where_nothing_can_be_kept_kernels_are_compiled_for_the_process(tmp_path
     no_folder = "from predis_core.table import codegen\ncodegen._folders = lambda: iter(())\n"
     places = {"PREDIS_CACHE_DIR": str(blocked), "TMPDIR": str(spare)}
     for _ in range(2):
-        assert run(no_folder + HASHES, **places) == [0, 0]
+        assert run(no_folder + HASHES, **places) == [0, 1]
     assert list(spare.iterdir()) == []
 
 

@@ -1,0 +1,36 @@
+"""What loads take from each other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from predis_core.loading import _LOADED, _PENDING, Loads, _Load
+from predis_core.stores import Rows
+
+
+class Collecting(_Load):
+    """A load whose thread writes an awaited value, and then its state, while another reads."""
+
+    @property
+    def values(self) -> Any:
+        before = self.held.copy()
+        self.held[:] = 7
+        self.state[:] = _LOADED
+        return before
+
+    @values.setter
+    def values(self, values: Any) -> None:
+        self.held = np.zeros(1, np.int64)
+
+
+def test_a_value_is_never_taken_before_it_is_there() -> None:
+    source, load = Collecting([5]), _Load([5])
+    load.values = np.zeros(1, np.int64)
+    loads = Loads(None, Rows("int64"))  # type: ignore[arg-type]
+    loads._copy(load, [0], source)
+    assert load.state[0] == _PENDING or load.values[0] == 7
+    loads._copy(load, [0], source)
+    assert load.state[0] == _LOADED
+    assert load.values[0] == 7
