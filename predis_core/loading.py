@@ -63,7 +63,7 @@ class _Load:
         self.veto: Bytes = np.zeros(len(self.ids), np.uint8)
         self.state: Bytes = np.zeros(len(self.ids), np.uint8)
         self.values: npt.NDArray[Any] | None = None
-        self.error: BaseException | None = None
+        self.error: BaseException | None = RuntimeError("the load was interrupted")
         self.ended = threading.Event()
 
 
@@ -147,18 +147,26 @@ class Loads:
         """
         missing = np.flatnonzero(~hit)
         asked = (keys.words if keys.refs is None else keys.refs)[missing].tolist()
+        # Where each distinct id stands first: assigned backwards, the first one stays.
         load = _Load(asked)
         try:
-            holders = self._claim(load)
-        except BaseException as error:
-            self._finish(load, error)
-            raise
-        # Where each distinct id stands first: assigned backwards, the first one stays.
-        at = np.fromiter(map(load.index.__getitem__, asked), np.int64, len(asked))
-        first = np.empty(len(load.ids), np.int64)
-        first[at[::-1]] = missing[::-1]
-        batch = Keys(keys.words[first], None if keys.refs is None else keys.refs[first])
-        self._run(call, load, batch, ttl if np.ndim(ttl) == 0 else ttl[first], loader)
+            try:
+                at = np.fromiter(map(load.index.__getitem__, asked), np.int64, len(asked))
+                first = np.empty(len(load.ids), np.int64)
+                first[at[::-1]] = missing[::-1]
+                batch = Keys(keys.words[first], None if keys.refs is None else keys.refs[first])
+                holders = self._claim(load)
+                self._run(call, load, batch, ttl if np.ndim(ttl) == 0 else ttl[first], loader)
+                load.error = None
+            except BaseException as error:
+                load.error = error
+                raise
+            finally:
+                self._finish(load)
+        finally:
+            # An interrupt may strike on any line, within `_finish` too.
+            if not load.ended.is_set():
+                self._finish(load)
         self._collect(load, holders)
         loaded = load.state[at] == _LOADED
         assert load.values is not None
@@ -181,22 +189,16 @@ class Loads:
         return others
 
     def _run(self, call: _Call, load: _Load, keys: Keys, ttl: Any, loader: Loader) -> None:
-        """Find, load and store what was claimed; whatever happens, wake who waits for it."""
-        try:
-            load.values, known = self._target.find(keys)
-            load.state[known & load.mine] = _LOADED
-            self._take_from_ended(call, load)
-            wanted = np.flatnonzero(load.mine & (load.state == _PENDING))
-            if len(wanted):
-                self._load_rest(load, keys, wanted, ttl, loader)
-        except BaseException as error:
-            self._finish(load, error)
-            raise
-        self._finish(load, None)
+        """Find, load and store what was claimed."""
+        load.values, known = self._target.find(keys)
+        load.state[known & load.mine] = _LOADED
+        self._take_from_ended(call, load)
+        wanted = np.flatnonzero(load.mine & (load.state == _PENDING))
+        if len(wanted):
+            self._load_rest(load, keys, wanted, ttl, loader)
 
-    def _finish(self, load: _Load, error: BaseException | None) -> None:
+    def _finish(self, load: _Load) -> None:
         """Tell everybody what became of a load, in this order: later calls must not see it."""
-        load.error = error
         for call in list(self._calls):
             call.ended.append(load)
         for key in load.ids:
@@ -279,8 +281,8 @@ class Loads:
     def _wait_for(self, load: _Load, ids: list[Any]) -> None:
         me = threading.get_ident()
         before = _waiting.get(me)
-        _waiting[me] = load
         try:
+            _waiting[me] = load
             if not load.ended.is_set():
                 self._refuse_deadlock(load, me, ids)
                 load.ended.wait()

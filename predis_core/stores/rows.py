@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Mapping, Set
 from typing import Any
 
 import numpy as np
@@ -67,9 +68,14 @@ class Rows(Store):
         if array.dtype != self.dtype:
             self._check_kind(array)
         with np.errstate(over="ignore"):
-            return np.ascontiguousarray(array, self.dtype)
+            # Writeable too: read-only arrays are another type to Numba.
+            return np.require(array, self.dtype, ("C", "A", "W"))
 
     def _read(self, values: Any) -> npt.NDArray[Any]:
+        if isinstance(values, Mapping | Set):
+            raise ValueShapeError(
+                f"values: a {type(values).__name__} is not aligned with the keys; pass a sequence"
+            )
         if self.dtype.names and isinstance(values, list | tuple):
             try:
                 return np.array(list(values), self.dtype)

@@ -97,7 +97,7 @@ class Int64Keys(KeyCodec):
 
     def encode(self, keys: Any) -> Keys:
         if type(keys) is np.ndarray and keys.dtype == np.int64 and keys.ndim == 1:
-            return Keys(np.ascontiguousarray(keys))
+            return Keys(_plain(keys))
         if not has_array_face(keys) and not isinstance(keys, Sequence):
             keys = _iterated(keys)
         array = host_array(keys, "keys", KeyKindError)
@@ -113,7 +113,7 @@ class Int64Keys(KeyCodec):
         if array.dtype.kind not in "iu":
             listed = array.tolist() if has_array_face(keys) else keys
             return Keys(np.array([self._checked(key) for key in listed], np.int64))
-        return Keys(np.ascontiguousarray(array, np.int64))
+        return Keys(_plain(array.astype(np.int64, copy=False)))
 
     def encode_one(self, key: Any) -> Keys:
         return Keys(np.array((self._checked(key),), np.int64))
@@ -256,6 +256,13 @@ def codec(kind: str, seed: int) -> KeyCodec:
 def objects(items: Sequence[Any]) -> Objects:
     """Return items as object[n]; NumPy's own conversion would look into nested sequences."""
     return np.fromiter(items, object, len(items))
+
+
+def _plain(words: Int64s) -> Int64s:
+    """Return words as kernels know them: arrays that are read-only or not aligned are other types
+    to Numba, and would have everything compiled anew.
+    """
+    return words if words.flags.carray else np.require(words, requirements=("C", "A", "W"))
 
 
 def _iterated(keys: Any) -> list[Any]:

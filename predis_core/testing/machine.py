@@ -31,6 +31,7 @@ Strategy = st.SearchStrategy[Any]
 
 _LIVES = (0.5, 1, 2.0, 5, timedelta(seconds=3))
 _STEPS = (0.0, 0.25, 0.5, 1.0, 3.0, 10.0)
+_LIVES_CHECKED = 8
 _ABSENT = object()
 
 
@@ -127,11 +128,14 @@ class CacheMachine(RuleBasedStateMachine):
 
     @invariant()
     def owes_nothing(self) -> None:
-        """Check the invariants, the counters, the length, and what is there."""
+        """Check the invariants, the counters, the length, what is there and for how long."""
         self.cache.check_invariants()
         self.model.expect_stats(self.cache.stats())
         self.model.expect_len(len(self.cache))
-        self.model.expect_items(self.cache.items())
+        pairs = list(self.cache.items())
+        self.model.expect_items(pairs)
+        for key, _ in pairs[:_LIVES_CHECKED]:
+            self.model.expect_ttl_left(key, self.cache.ttl_left(key))
 
     # ------------------------------------------------------------------ the batch face
 
@@ -167,6 +171,11 @@ class CacheMachine(RuleBasedStateMachine):
         else:
             stored = self.cache.set_many(batch, rows, ttl=ttl)
         self.model.expect_set(keys, values, stored, ttl=ttl, evicted=gone)
+        if named:
+            evictions = self.cache.stats().evictions
+            assert evictions == self.model.evictions, (
+                f"set_many: named {self.model.evictions} evictions so far, counted {evictions}"
+            )
 
     @rule(keys=_BATCH)
     def contains_many(self, keys: list[Any]) -> None:

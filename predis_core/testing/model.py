@@ -95,6 +95,11 @@ class CacheModel:
         """How many entries may be missing: evictions that were counted and not named."""
         return self._forgotten
 
+    @property
+    def evictions(self) -> int:
+        """How many evictions are known, named or not."""
+        return self._counted["evictions"]
+
     def note_evictions(self, count: int) -> None:
         """Take note that the cache evicted `count` entries without naming them."""
         self._expire()
