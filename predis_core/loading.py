@@ -184,7 +184,15 @@ class Loads:
         load.mine = np.fromiter((holder is load for holder in holders), bool, len(holders))
         others: dict[_Load, list[int]] = {}
         for place in np.flatnonzero(~load.mine).tolist():
-            others.setdefault(holders[place], []).append(place)
+            holder, key = holders[place], load.ids[place]
+            while holder is not load and holder.ended.is_set():
+                # It is giving its claims back, or could not, for its key's __eq__ raised.
+                if self._flights.get(key) is holder:
+                    self._flights.pop(key, None)
+                holder = self._flights.setdefault(key, load)
+            load.mine[place] = holder is load
+            if holder is not load:
+                others.setdefault(holder, []).append(place)
         self._count(saved=len(holders) - int(load.mine.sum()))
         return others
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -19,7 +20,9 @@ def combination(request: pytest.FixtureRequest) -> Combination:
 
 @pytest.fixture
 def crew() -> Iterator[Crew]:
-    """Threads for a test; at its end none of them may run any more."""
-    members = Crew()
+    """Threads for a test, which take turns far more often than usual; at its end none may run."""
+    members, interval = Crew(), sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
     yield members
+    sys.setswitchinterval(interval)
     members.end()
