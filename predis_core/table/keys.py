@@ -152,7 +152,7 @@ class RefKeys(KeyCodec):
 
     def _list(self, keys: Any) -> Sequence[Any]:
         if isinstance(keys, str | bytes):
-            raise KeyKindError(f"keys: expected several keys, got the single {keys!r}; pass [key]")
+            raise KeyKindError(f"keys: expected several keys, got {keys!r}; pass [key]")
         if has_array_face(keys):
             array = host_array(keys, "keys", KeyKindError)
             if array.ndim != 1:
@@ -267,7 +267,7 @@ def _plain(words: Int64s) -> Int64s:
 
 def _iterated(keys: Any) -> list[Any]:
     if not isinstance(keys, Iterable):
-        raise KeyKindError(f"keys: expected several keys, got the single {keys!r}; pass [key]")
+        raise KeyKindError(f"keys: expected several keys, got {keys!r}; pass [key]")
     return list(keys)
 
 
