@@ -8,7 +8,7 @@ the second one notices if the keys that share a hash have changed meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -163,53 +163,38 @@ class CpuTable:
     ) -> tuple[Int64s, Bools]:
         n = len(keys.words)
         slots, found = np.empty(n, np.int64), np.empty(n, np.bool_)
+        parts: Iterable[tuple[Any, ...]]
         tick, guesses = -1, 0
         if self._holds_gil:
             keys = self._resolved(keys, region)
             tick = self._advance(n)
-            for part in chunks(0, n):
-                some = Keys(keys.words[part], None if keys.refs is None else keys.refs[part])
-                place = self._value_bytes(out, part)
-                guesses += self._look(
-                    some, now, tick, place, zero, count, region, slots[part], found[part]
-                )[1]
+            parts = (
+                (words, refs, self._value_bytes(out, part), slots[part], found[part])
+                for part, words, refs in self._parts(keys)
+            )
         else:
-            place = self._value_bytes(out)
-            tick, guesses = self._look(keys, now, tick, place, zero, count, region, slots, found)
+            parts = ((keys.words, 0, self._value_bytes(out), slots, found),)
+        for words, refs, values, part_slots, part_found in parts:
+            tick, unused = self._kernels.lookup(
+                self._header,
+                self._parameters,
+                region,
+                words,
+                refs,
+                now,
+                tick,
+                values,
+                zero,
+                count,
+                part_slots,
+                part_found,
+            )
+            guesses += unused
         if guesses:
             self._kernels.replay(self._header, self._parameters, region, keys.words, tick, slots)
         if self._sketch is not None:
             self._kernels.count_in_sketch(self._header, keys.words, found)
         return slots, found
-
-    def _look(
-        self,
-        keys: Keys,
-        now: int,
-        tick: int,
-        out: Any,
-        zero: bool,
-        count: bool,
-        region: int,
-        slots: Int64s,
-        found: Bools,
-    ) -> tuple[int, int]:
-        """Return (tick, guesses found); see the kernel."""
-        looked: tuple[int, int] = self._kernels.lookup(
-            self._header,
-            self._parameters,
-            region,
-            keys.words,
-            0 if keys.refs is None else _address(keys.refs),
-            now,
-            tick,
-            out,
-            zero,
-            count,
-            slots,
-            found,
-        )
-        return looked
 
     def touch(self, keys: Keys, now: int, *, region: int = 0) -> Bools:
         """See `interface.Table`."""

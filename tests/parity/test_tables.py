@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 
 from predis_core import policies
 from predis_core.policies import Policy
-from predis_core.table import invariants
+from predis_core.table import equality, invariants
 from predis_core.table.cpu import CpuTable
 from predis_core.table.interface import Keys, Status
 from predis_core.table.keys import codec, objects, spread_seed
@@ -276,6 +276,19 @@ def _last(keys: Keys) -> Any:
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_every_verb_agrees_with_the_reference(case: Case) -> None:
+    machine = type("Tables", (Tables,), {"case": case})
+    run_state_machine_as_test(machine, settings=search(examples=12, steps=20))
+
+
+CHUNKED = [Case(policies.get("s3fifo"), keys, OBJECTS) for keys in ("any", "int64")]
+
+
+@pytest.mark.parametrize("case", CHUNKED, ids=str)
+def test_nothing_depends_on_where_a_batch_is_cut(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kernels that hold the GIL get a batch in chunks, of 4,096 keys where they are not so few."""
+    monkeypatch.setattr(equality, "CHUNK", 5)
     machine = type("Tables", (Tables,), {"case": case})
     run_state_machine_as_test(machine, settings=search(examples=12, steps=20))
 

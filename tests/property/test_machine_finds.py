@@ -230,7 +230,7 @@ def run(kind: type[Ints]) -> None:
     machine = type("Machine", (Machine,), {"kind": kind})
     # The same examples each time, and no search for the shortest of those that fail.
     found = settings(
-        max_examples=100,
+        max_examples=500,
         stateful_step_count=20,
         deadline=None,
         derandomize=True,
