@@ -149,7 +149,7 @@ def machine_of(combination: Combination) -> type[Machine]:
 
 @pytest.mark.parametrize("combination", COMBINATIONS, ids=str)
 def test_a_cache_owes_nothing_to_its_model(combination: Combination) -> None:
-    run_state_machine_as_test(machine_of(combination), settings=search(examples=10, steps=25))
+    run_state_machine_as_test(machine_of(combination), settings=search(examples=15, steps=25))
 
 
 @pytest.mark.soak
