@@ -27,7 +27,7 @@ from predis_core.table.interface import Keys, Status
 from predis_core.table.keys import codec, objects, spread_seed
 from predis_core.table.layout import Layout
 from predis_core.table.reference import ReferenceTable
-from tests.support.depth import search
+from tests.support.depth import DEPTH, search
 from tests.support.dumps import assert_same, assert_same_dump
 from tests.support.policies import NARROW, NRU, WIDE
 from tests.support.pools import pool
@@ -278,6 +278,52 @@ def _last(keys: Keys) -> Any:
 def test_every_verb_agrees_with_the_reference(case: Case) -> None:
     machine = type("Tables", (Tables,), {"case": case})
     run_state_machine_as_test(machine, settings=search(examples=12, steps=20))
+
+
+VERBS = ("lookup", "insert", "delete", "ask", "other")
+
+
+def some_batch(rng: np.random.Generator) -> Batch:
+    return Batch(start=rng.integers(500), step=rng.integers(4), count=rng.integers(80))
+
+
+def some_of(rng: np.random.Generator, limit: int, share: float) -> list[int] | None:
+    """Numbers below a limit to repeat over a batch, or, but for a share of all cases, None."""
+    return rng.integers(0, limit, 4).tolist() if rng.random() < share else None
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_long_runs_agree_with_the_reference(case: Case) -> None:
+    """What comes about only after a while: full sets, old ghosts, a sketch that ages."""
+    tables = type("Tables", (Tables,), {"case": case})()
+    for seed in range(2 * DEPTH):
+        rng = np.random.default_rng(seed)
+        tables.build([int(rng.integers(1, 60)), int(rng.integers(20, 100))], seed)
+        for _ in range(100):
+            batch, region, chance = some_batch(rng), int(rng.integers(2)), rng.random(4) < 0.25
+            verb = rng.choice(VERBS, p=(0.3, 0.4, 0.1, 0.1, 0.1))
+            if verb == "lookup":
+                tables.lookup(batch, region, out=bool(chance[0]), count=not chance[1])
+            elif verb == "insert":
+                tables.insert(
+                    batch,
+                    region,
+                    some_of(rng, 6, 0.5),
+                    some_of(rng, 2, 0.1),
+                    absent_only=bool(chance[0]),
+                    guess=bool(chance[1]),
+                    displaced=bool(chance[2]),
+                )
+            elif verb == "delete":
+                tables.delete(batch, region, out=bool(chance[0]))
+            elif verb == "ask":
+                tables.ask(batch, region, str(rng.choice(("contains", "touch", "deadlines"))))
+            elif chance[0]:
+                tables.export(region)
+            elif case.policy.parameters:
+                tables.set_parameters(int(rng.integers(1, 50)))
+            tables.wait(int(rng.integers(3)))
+            tables.same()
 
 
 CHUNKED = [Case(policies.get("s3fifo"), keys, OBJECTS) for keys in ("any", "int64")]
