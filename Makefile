@@ -20,15 +20,16 @@ DEMO_ARGS ?=
 # Seconds per case of the soak test.
 SOAK_SECONDS ?= 60
 
-.PHONY: help setup demo test lint format bench soak clean
+.PHONY: help setup demo test lint format bench soak docs clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{ printf "make %-8s %s\n", $$1, $$2 }'
 
 setup: $(STAMP) ## make .venv with the core, every plugin and the developer's tools
 
-demo: $(STAMP) ## the main job, in the terminal: three workloads through one embedded cache
-	@$(BIN)/predis demo $(DEMO_ARGS)
+demo: $(STAMP) ## the main job, three workloads through one embedded cache, and a report in build/demo.html
+	@mkdir -p build
+	@$(BIN)/predis demo --report build/demo.html $(DEMO_ARGS)
 
 test: $(STAMP) ## run every test except the soak test
 	@$(BIN)/python -m pytest $(TEST_ARGS)
@@ -48,6 +49,10 @@ bench: $(STAMP) ## measure beside other caches, interleaved in one process
 
 soak: $(STAMP) ## 8 threads of mixed operations, SOAK_SECONDS (60) for each store and key kind
 	@SOAK_SECONDS=$(SOAK_SECONDS) $(BIN)/python -m pytest tests -m soak $(TEST_ARGS)
+
+docs: $(STAMP) ## build the documentation site into build/docs
+	@$(BIN)/python -m sphinx -q -E -W --keep-going -d build/doctrees docs build/docs
+	@echo "docs: open build/docs/index.html"
 
 clean: ## remove the environment and everything that was built or cached here
 	@rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

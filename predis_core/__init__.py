@@ -3,6 +3,7 @@
     import predis_core as predis
 
     cache = predis.Cache(capacity=100_000, value=predis.Rows("float32", (64,)))
+    cache = predis.open("predis.toml")  # with plugins
 
 Importing this package costs next to nothing: what it offers is imported when it is first named.
 """
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from predis_core import errors, policies
     from predis_core.cache import Cache
     from predis_core.clock import Clock, ManualClock
+    from predis_core.host import status
+    from predis_core.opening import open
     from predis_core.policies import Policy
     from predis_core.stores import Objects, Rows
     from predis_core.types import Evicted, Stats
@@ -33,6 +36,8 @@ _HOMES = {
     "Policy": "predis_core.policies",
     "Rows": "predis_core.stores",
     "Stats": "predis_core.types",
+    "open": "predis_core.opening",
+    "status": "predis_core.host",
 }
 _MODULES = ("errors", "policies")
 
@@ -46,7 +51,9 @@ __all__ = [
     "Rows",
     "Stats",
     "errors",
+    "open",
     "policies",
+    "status",
 ]
 
 runtime.check()

@@ -198,9 +198,12 @@ class Cache(MutableMapping[K, V], Generic[K, V]):
 
     def delete_many(self, keys: Any) -> Bools:
         """Remove n keys; return which were present (bool[n])."""
-        batch = self._encode(keys)
+        return self._deleted(self._encode(keys))
+
+    def _deleted(self, batch: Keys, out: Any = None) -> Bools:
+        """Remove keys, and put the values that they had into `out`."""
         self._overrule(batch)
-        return self._table.delete(batch, self._clock.monotonic())
+        return self._table.delete(batch, self._clock.monotonic(), out=out)
 
     def get_or_load_many(
         self,
@@ -239,7 +242,7 @@ class Cache(MutableMapping[K, V], Generic[K, V]):
             )
         batch = self._encode(keys)
         lifetimes = self._lifetimes(ttl, len(batch.words))
-        values, found = self._filled(batch, load, lifetimes)
+        values, _, found = self._filled(batch, load, lifetimes)
         if missing == "mask":
             return self._store.present(values), found
         if not found.all():
@@ -249,17 +252,18 @@ class Cache(MutableMapping[K, V], Generic[K, V]):
 
     def _filled(
         self, batch: Keys, loader: Loader, lifetimes: Any
-    ) -> tuple[npt.NDArray[Any], Bools]:
-        """Return values and found mask of a batch, loading what is missing."""
+    ) -> tuple[npt.NDArray[Any], Bools, Bools]:
+        """Return values of a batch, which were hits, and which are there after loading."""
         call = self._loads.begin()
         try:
             target = self._store.target(len(batch.words))
             hit = self._table.fetch(batch, self._clock.monotonic(), target.buffer, zero=target.zero)
+            found = hit
             if not hit.all():
-                hit = self._loads.fill(call, batch, target.array, hit, loader, lifetimes)
+                found = self._loads.fill(call, batch, target.array, hit, loader, lifetimes)
         finally:
             self._loads.end(call)
-        return target.array, hit
+        return target.array, hit, found
 
     # ------------------------------------------------------------------ the dict face
 
@@ -329,10 +333,8 @@ class Cache(MutableMapping[K, V], Generic[K, V]):
 
     def pop(self, key: K, default: Any = _ABSENT) -> Any:
         """Remove a key and return its value, in one step; `default` if it is absent."""
-        batch = self._one(key)
-        self._overrule(batch)
         target = self._store.target(1)
-        if self._table.delete(batch, self._clock.monotonic(), out=target.buffer)[0]:
+        if self._deleted(self._one(key), target.buffer)[0]:
             return self._store.present(target.array)[0]
         if default is _ABSENT:
             raise KeyError(key)

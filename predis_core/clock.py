@@ -8,6 +8,9 @@ from typing import SupportsFloat
 
 from predis_core.errors import ConfigurationError
 
+stopwatch = time.perf_counter_ns
+"""Nanoseconds of the finest clock there is: for how long something took, never for deadlines."""
+
 NANOSECONDS = 1_000_000_000
 MAX_DURATION = 1 << 61
 """Nanoseconds, 73 years: longer ones are cut to this, so that deadlines fit int64."""

@@ -4,7 +4,8 @@
 
     PredisError
     ├── ConfigurationError (ValueError)      a cache that cannot be built as asked
-    │   └── PolicyError                      a policy that breaks the contract
+    │   ├── PolicyError                      a policy that breaks the contract
+    │   └── PluginError                      a plugin that cannot be enabled
     ├── KeyKindError       (TypeError)       a key that this cache's `keys=` does not take
     ├── ValueShapeError    (ValueError)      values whose shape, dtype or count does not fit
     ├── CacheFull                            the dict face could not store an entry
@@ -47,6 +48,10 @@ class ConfigurationError(PredisError, ValueError):
 
 class PolicyError(ConfigurationError):
     """An eviction policy breaks the contract of `predis_core.policies`."""
+
+
+class PluginError(ConfigurationError):
+    """A plugin cannot be enabled; the message names it, its distribution and the fault."""
 
 
 class KeyKindError(PredisError, TypeError):

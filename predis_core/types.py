@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -69,3 +69,122 @@ class Evicted(NamedTuple):
 
     keys: Any
     values: Any
+
+
+class BatchStats(msgspec.Struct, frozen=True, gc=False):
+    """What one batch did: what observers are told. Calls that raise are not told of.
+
+    Attributes:
+        cache: the cache's name.
+        operation: "get", "load", "set", "delete", "contains" or "touch"; single keys are batches
+            of one.
+        keys: keys in the batch.
+        found: of them, how many were hits before any load ("get", "load"), were stored ("set") or
+            were present (the others).
+        nanoseconds: how long the call took.
+    """
+
+    cache: str
+    operation: str
+    keys: int
+    found: int
+    nanoseconds: int
+
+
+class Metric(msgspec.Struct, frozen=True):
+    """What is measured; every exporter derives its own spelling from it.
+
+    Attributes:
+        name: dotted and in lower case, as `predis.cache.hits`.
+        kind: "counter" (only grows), "gauge" or "histogram".
+        unit: "keys", "entries", "bytes", "seconds", …; "1" for what has none.
+        help: one sentence.
+        labels: names of the labels, in the order of each sample's values.
+    """
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    unit: str
+    help: str
+    labels: tuple[str, ...] = ("cache",)
+
+
+class Distribution(msgspec.Struct, frozen=True):
+    """The value of a histogram.
+
+    Attributes:
+        bounds: upper bounds, ascending, each included in its bucket; a last bucket has none.
+        counts: observations per bucket (not cumulative), one more than `bounds`.
+        sum: of all observations, in the metric's unit.
+    """
+
+    bounds: tuple[float, ...]
+    counts: tuple[int, ...]
+    sum: float
+
+    @property
+    def count(self) -> int:
+        """Observations in all."""
+        return sum(self.counts)
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """One value of a metric.
+
+    Attributes:
+        metric: what was measured.
+        labels: a value for each of the metric's labels.
+        value: a number, or a Distribution for a histogram.
+    """
+
+    metric: Metric
+    labels: tuple[str, ...]
+    value: int | float | Distribution
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """All that is measured about a cache, at one moment.
+
+    Attributes:
+        cache: the cache's name.
+        time: nanoseconds since the Unix epoch.
+        samples: the catalogue's metrics, then those of plugins' metric sources.
+    """
+
+    cache: str
+    time: int
+    samples: tuple[Sample, ...]
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """Something rare that is worth a line in a log.
+
+    Attributes:
+        kind: dotted, as "plugin.disabled".
+        message: a sentence for people.
+        severity: "info", "warning" or "error".
+        data: what a program may want to know about it.
+        source: the plugin that emitted it, or "core"; the host fills it in.
+        cache: the cache it concerns, or ""; the host fills it in.
+        time: nanoseconds since the Unix epoch; the host fills it in.
+    """
+
+    kind: str
+    message: str
+    severity: Literal["info", "warning", "error"] = "info"
+    data: dict[str, Any] = {}
+    source: str = ""
+    cache: str = ""
+    time: int = 0
+
+
+class Health(msgspec.Struct, frozen=True):
+    """How a plugin is.
+
+    Attributes:
+        status: "healthy", "degraded" (works in part) or "failing".
+        message: why, if it is not healthy.
+    """
+
+    status: Literal["healthy", "degraded", "failing"] = "healthy"
+    message: str = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 from typing import Any
 
 from predis_core.errors import ConfigurationError
@@ -23,8 +24,12 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(_BUILT_IN))
 
 
-def get(policy: str | Policy | Any) -> Policy:
+def get(policy: str | Policy | Any, others: Iterable[str] = ()) -> Policy:
     """Return a policy by its name, or a user's own as a checked Policy.
+
+    Args:
+        policy: a built-in's name, or an object that keeps the contract.
+        others: names that are known elsewhere, for the message of an error.
 
     Raises:
         ConfigurationError: if no built-in policy has that name; the message has the nearest one.
@@ -34,6 +39,7 @@ def get(policy: str | Policy | Any) -> Policy:
         return as_policy(policy)
     if policy in _BUILT_IN:
         return _BUILT_IN[policy]
-    near = difflib.get_close_matches(policy.lower().replace("-", ""), names(), n=1)
+    known = sorted({*names(), *others})
+    near = difflib.get_close_matches(policy.lower().replace("-", ""), known, n=1)
     hint = f"did you mean {near[0]!r}?" if near else "pass one of these or a policy of your own"
-    raise ConfigurationError(f"policy: no policy {policy!r} among {', '.join(names())}; {hint}")
+    raise ConfigurationError(f"policy: no policy {policy!r} among {', '.join(known)}; {hint}")

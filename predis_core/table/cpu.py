@@ -346,6 +346,12 @@ class CpuTable:
             None if values is None else values[:n],
         )
 
+    @property
+    def memory(self) -> int:
+        """Bytes of the table's arrays and columns."""
+        columns = (self._lines, self._records, self._values, self._refs, self._deadlines)
+        return sum(column.nbytes for column in (*columns, self._sketch) if column is not None)
+
     def counters(self, *, region: int = 0) -> dict[Counter, int]:
         """See `interface.Table`."""
         start = header.REGIONS + region * header.REGION_WORDS + header.COUNTERS

@@ -22,8 +22,10 @@ PUBLIC_MODULES = {
     "predis_core",
     "predis_core.clock",
     "predis_core.errors",
+    "predis_core.plugin",
     "predis_core.policies",
     "predis_core.table",
+    "predis_core.telemetry",
     "predis_core.testing",
     "predis_core.types",
 }

@@ -210,6 +210,7 @@ def test_errors_with_ids_cross_processes(kind: type[Any]) -> None:
 def test_every_error_is_a_predis_error_and_one_that_a_caller_expects() -> None:
     expected = {
         "ConfigurationError": ValueError,
+        "PluginError": ValueError,
         "PolicyError": ValueError,
         "KeyKindError": TypeError,
         "ValueShapeError": ValueError,

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from predis_lab import bench_rows, cli, demo, replay
+from predis_lab import bench_rows, cli, contenders, demo, replay
 from predis_lab.traces import FORMATS
 from predis_lab.workloads import Zipf
 
@@ -86,6 +86,14 @@ def test_replay_draws_a_curve(trace: Path, tmp_path: Path) -> None:
     assert len(data) > 10_000
 
 
+def test_replay_writes_a_report(trace: Path, tmp_path: Path) -> None:
+    report = tmp_path / "curve.html"
+    result = call(cli.replay, trace, "--sizes", "1%,5%", "--policies", "lru", "--report", report)
+    assert result.exit_code == 0, result.output
+    ratio = replay(KEYS, round(0.05 * len(np.unique(KEYS))), "lru").miss_ratio
+    assert f"{ratio:.4f}</td>" in report.read_text(encoding="utf-8")
+
+
 def test_replay_compares_with_expected_ratios(trace: Path, tmp_path: Path) -> None:
     measured = replay(KEYS, 600, "lru").miss_ratio
     (tmp_path / "e.tsv").write_text(
@@ -134,6 +142,7 @@ USAGE = [
     (["--seeds", "0"], "--seeds"),
     (["--expected", "absent.tsv"], "absent.tsv"),
     (["--png", "absent/folder/x.png"], "there is no folder"),
+    (["--report", "absent/x.html"], "there is no folder absent"),
     (["--jsn"], "--json"),
 ]
 
@@ -175,8 +184,16 @@ def test_files_that_cannot_be_read_exit_with_1(trace: Path, tmp_path: Path) -> N
 # ---- demo and bench ------------------------------------------------------------------------------
 
 
-def test_demo_shows_a_table_and_a_line_per_part(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """No peers take part; the folder that the report goes to."""
     monkeypatch.setattr(demo.peers, "installed", lambda capacity: {})
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.usefixtures("alone")
+def test_demo_shows_a_table_and_a_line_per_part(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo.peers, "absent", lambda: ["cachebox"])
     result = call(cli.demo, "--seconds", 1, "--policies", "lru", "--latency", 0)
     assert result.exit_code == 0, result.output
@@ -186,21 +203,94 @@ def test_demo_shows_a_table_and_a_line_per_part(monkeypatch: pytest.MonkeyPatch)
     assert result.stderr.count("predis lru, ") == 3
 
 
-def test_demo_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo.peers, "installed", lambda capacity: {})
-    document = as_json(cli.demo, "--seconds", 1, "--policies", "fifo", "--threads", 2)
+def test_demo_writes_its_report(alone: Path) -> None:
+    result = call(cli.demo, "--seconds", 1, "--policies", "lru", "--latency", 0)
+    assert result.exit_code == 0, result.output
+    written = alone / "predis-demo.html"
+    assert result.stdout.splitlines()[-1] == f"Report: {written}"
+    assert written.read_text(encoding="utf-8").count("<svg") == 5
+    written.unlink()
+    result = call(cli.demo, "--seconds", 1, "--policies", "lru", "--latency", 0, "--no-report")
+    assert result.exit_code == 0, result.output
+    assert "Report" not in result.stdout
+    assert list(alone.iterdir()) == []
+
+
+def test_demo_names_a_report_that_cannot_be_written_before_it_runs(
+    alone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "perform", lambda *_: pytest.fail("it ran"))
+    result = call(cli.demo, "--report", "absent/x.html")
+    assert result.exit_code == 2
+    assert "Invalid value for --report: there is no folder absent" in result.stderr
+    # Root may write anywhere, so the system's answer is planted.
+    monkeypatch.setattr(cli.os, "access", lambda *_: False)
+    result = call(cli.demo)
+    assert result.exit_code == 2
+    message = f"the folder {alone} cannot be written to; name another file"
+    assert message in " ".join(result.stderr.split())
+
+
+def test_demo_as_json(alone: Path) -> None:
+    document = as_json(
+        cli.demo, "--seconds", 1, "--policies", "fifo", "--threads", 2, "--report", "here.html"
+    )
+    assert document["report"] == str(alone / "here.html")
+    assert (alone / "here.html").is_file()
+    assert [result["course"][-1] for result in document["results"]] == [
+        [result["requests"], result["hits"]] for result in document["results"]
+    ]
+    assert document["configuration"] == "demo.toml of predis-lab"
+    assert document["plugins"][0]["name"] == "lab"
+    assert document["plugins"][0]["state"] == "healthy"
+    assert document["latency_ms"] == 1.0
     assert document["wrong_rows"] == 0
     assert document["threads"] == 2
     assert [result["workload"] for result in document["results"]] == ["training", "market", "game"]
     assert all(result["rows_per_second"] > 0 for result in document["results"])
 
 
-def test_demo_fails_on_a_wrong_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo.peers, "installed", lambda capacity: {})
-    monkeypatch.setattr(demo.Store, "fetch", lambda self, ids: demo.rows_of(ids + 1))
+def test_demo_takes_a_configuration(alone: Path) -> None:
+    (alone / "my.toml").write_text(
+        '[cache]\ncapacity = 5\n[plugins.lab]\nreport = "live-{cache}.html"\n'
+        "[plugins.no-such]\nrequired = false\n"
+    )
+    result = call(
+        cli.demo, "--seconds", 1, "--policies", "lru", "--latency", 0, "--config", "my.toml"
+    )
+    assert result.exit_code == 0, result.output
+    shown = " ".join(result.stdout.split())
+    assert "Opened with my.toml. Plugin lab: healthy (predis-lab " in shown
+    assert "Plugin no-such: skipped (plugin 'no-such' is not installed; " in shown
+    page = (alone / "predis-demo.html").read_text(encoding="utf-8")
+    assert "skipped</td>" in page
+    assert '<th scope="col" class="number">demo-lru</th>' in page
+    assert "Cache demo-lru at work" in (alone / "live-demo-lru.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[cache", "my.toml: not valid TOML: "),
+        ("[cache]\ncapacty = 1", "my.toml: cache.capacty: unknown key"),
+        ("[plugins.no-such]", "plugin 'no-such' is not installed"),
+    ],
+)
+def test_demo_cannot_be_opened_with_it(alone: Path, text: str, message: str) -> None:
+    (alone / "my.toml").write_text(text)
+    result = call(cli.demo, "--config", "my.toml", "--policies", "lru")
+    assert result.exit_code == 1
+    assert f"Error: {message}" in result.stderr
+    assert isinstance(result.exception, SystemExit)
+    assert call(cli.demo, "--config", "absent.toml").exit_code == 2
+
+
+def test_demo_fails_on_a_wrong_row(alone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contenders.Store, "fetch", lambda self, ids: contenders.rows_of(ids + 1))
     result = call(cli.demo, "--seconds", 1, "--policies", "lru")
     assert result.exit_code == 1
     assert "rows were not what the store holds" in result.stderr
+    assert 'class="bad"' in (alone / "predis-demo.html").read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -240,10 +330,10 @@ def test_bench_names_the_nearest_row() -> None:
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("number", range(2))
+@pytest.mark.parametrize("number", range(3))
 def test_the_snippets_of_the_readme_run(number: int, capsys: pytest.CaptureFixture[str]) -> None:
     snippets = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-    assert len(snippets) == 2
+    assert len(snippets) == 3
     exec(compile(snippets[number], "README.md", "exec"), {})
     printed = capsys.readouterr().out
     assert re.search(r"\d\d\.\d%", printed)

@@ -11,7 +11,7 @@ import pytest
 
 from predis_core.errors import ConfigurationError
 from predis_lab import miss_ratio_curve, open_trace, replay
-from predis_lab.replay import Report
+from predis_lab.replaying import Report
 from predis_lab.workloads import Interleaved, Loop, Scan, Workload, Zipf
 
 # No set has more ways, so a cache of that size is one set: fully associative.

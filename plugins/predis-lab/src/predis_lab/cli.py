@@ -8,22 +8,21 @@ from __future__ import annotations
 
 import json as json_text
 import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.progress import Progress
+from predis_lab.terminal import Shown, console, progress
 
-    from predis_lab.demo import Result
+if TYPE_CHECKING:
+    from predis_lab.demo import Performance, Plan
     from predis_lab.expected import Excess
-    from predis_lab.replay import Point
+    from predis_lab.replaying import Point
     from predis_lab.sizes import Size
     from predis_lab.traces import Trace
 
@@ -77,14 +76,25 @@ def _column(_: click.Context, __: click.Parameter, value: str | None) -> str | i
     return value
 
 
-def _drawable(_: click.Context, __: click.Parameter, path: Path | None) -> Path | None:
-    """A file to be written; that its folder is missing had better not turn up after an hour."""
-    if path is not None and not path.resolve().parent.is_dir():
-        raise click.BadParameter(f"there is no folder {path.parent}")
+def _writable(_: click.Context, __: click.Parameter, path: Path | None) -> Path | None:
+    if path is not None:
+        _need_writable(path)
     return path
 
 
+def _need_writable(path: Path, option: str | None = None) -> None:
+    """That a file cannot be written had better not turn up after an hour."""
+    folder = path.resolve().parent
+    if not folder.is_dir():
+        raise click.BadParameter(f"there is no folder {path.parent}", param_hint=option)
+    if not path.exists() and not os.access(folder, os.W_OK):
+        raise click.BadParameter(
+            f"the folder {folder} cannot be written to; name another file", param_hint=option
+        )
+
+
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+NEW_FILE = click.Path(dir_okay=False, writable=True, path_type=Path)
 JSON_OPTION = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document instead of tables."
 )
@@ -154,9 +164,16 @@ JSON_OPTION = click.option(
 )
 @click.option(
     "--png",
-    type=click.Path(dir_okay=False, writable=True, path_type=Path),
-    callback=_drawable,
+    type=NEW_FILE,
+    callback=_writable,
     help="Also draw the miss-ratio curves into this file.",
+)
+@click.option(
+    "--report",
+    type=NEW_FILE,
+    callback=_writable,
+    metavar="FILE.html",
+    help="Also write a page with the curves and the tables.",
 )
 @JSON_OPTION
 def replay(
@@ -170,6 +187,7 @@ def replay(
     column: str | int | None,
     expected: Path | None,
     png: Path | None,
+    report: Path | None,
     as_json: bool,
 ) -> None:
     """Replay traces: the miss ratio of every policy at every size.
@@ -179,7 +197,7 @@ def replay(
     inserted if it missed, one at a time.
     """
     from predis_lab.expected import ExpectedError, compare, read_expected
-    from predis_lab.replay import miss_ratio_curve
+    from predis_lab.replaying import miss_ratio_curve
     from predis_lab.traces import TraceError, open_trace
 
     with _told(ExpectedError):
@@ -201,6 +219,11 @@ def replay(
 
         with _told(OSError):
             curve_png(points, png)
+    if report is not None:
+        from predis_lab.html.replay_page import replay_page
+
+        with _told(OSError):
+            replay_page(points, excesses).write(report)
     _show_replay(points, excesses, as_json)
 
 
@@ -216,7 +239,7 @@ def _replayed(traces: list[Trace], curve: Callable[..., list[Point]]) -> list[Po
     from predis_lab.traces import TraceError
 
     points: list[Point] = []
-    with _told(TraceError, OSError), _progress() as bars:
+    with _told(TraceError, OSError), progress() as bars:
         tasks = [bars.add_task(trace.name, total=None, start=False) for trace in traces]
         for task, trace in zip(tasks, traces, strict=True):
             bars.start_task(task)
@@ -247,16 +270,25 @@ def _show_replay(points: list[Point], excesses: list[Excess] | None, as_json: bo
         return
     from predis_lab.reports import curve_table, excess_table
 
-    console = _console()
-    console.print(curve_table(points))
+    shown = console()
+    shown.print(curve_table(points))
     if excesses:
-        console.print(excess_table(excesses))
+        shown.print(excess_table(excesses))
     elif excesses is not None:
-        console.print("None of these traces, sizes and policies is in the file of expected ratios.")
+        shown.print("None of these traces, sizes and policies is in the file of expected ratios.")
 
 
 @click.command(
-    epilog="Exit codes: 0 done, 1 a wrong row was delivered, 2 a mistake in the command line."
+    epilog="Exit codes: 0 done, 1 a wrong row was delivered or no cache can be opened with the "
+    "configuration, 2 a mistake in the command line."
+)
+@click.option(
+    "--config",
+    "configuration",
+    type=FILE,
+    metavar="FILE.toml",
+    help="Open the Predis caches with this file and its plugins, in place of the one that comes "
+    "with predis-lab. Its [cache] name, capacity, policy, keys and value are left to the demo.",
 )
 @click.option(
     "--policies",
@@ -289,68 +321,83 @@ def _show_replay(points: list[Point], excesses: list[Excess] | None, as_json: bo
     metavar="MS",
     help="Round trip to the store behind the cache, in milliseconds.",
 )
+@click.option(
+    "--report",
+    type=NEW_FILE,
+    metavar="FILE.html",
+    default=Path("predis-demo.html"),
+    show_default=True,
+    help="Where to write the page with plots and tables.",
+)
+@click.option("--no-report", is_flag=True, help="Write no page.")
 @JSON_OPTION
 def demo(
-    policies: list[str], seconds: float, quick: bool, threads: int, latency: float, as_json: bool
+    configuration: Path | None,
+    policies: list[str],
+    seconds: float,
+    quick: bool,
+    threads: int,
+    latency: float,
+    report: Path,
+    no_report: bool,
+    as_json: bool,
 ) -> None:
     """The main job: one embedded cache in front of a slow store, three workloads, many threads.
 
-    Model training, market ticks and game assets go through a cache of each policy, and through
-    cachetools and cachebox if they are installed. Every row that comes back is checked.
+    Model training, market ticks and game assets go through a cache of each policy, opened with its
+    plugins, and through cachetools and cachebox if they are installed. Every row that comes back is
+    checked.
     """
-    from predis_lab.demo import Plan, perform, summary
+    from predis_core.errors import ConfigurationError
+    from predis_lab.contenders import Setting
+    from predis_lab.demo import Plan, perform
 
-    plan = Plan(tuple(policies), 5.0 if quick else seconds, threads, latency / 1e3)
-    with _progress() as bars:
-        results = list(perform(plan, _Shown(bars)))
-    wrong = sum(result.wrong for result in results)
-    if as_json:
-        _print_json(
-            {
-                "capacity": plan.capacity,
-                "threads": threads,
-                "latency_ms": latency,
-                "wrong_rows": wrong,
-                "results": [result.as_dict() for result in results],
-            }
-        )
-    else:
-        from predis_lab.reports import demo_table
-
-        console = _console()
-        console.print(demo_table(results))
-        console.print(summary(plan, results), markup=False, highlight=False)
-    if wrong:
+    if not no_report:
+        _need_writable(report, "--report")
+    with _told(ConfigurationError):
+        setting = Setting.read(configuration)
+        plan = Plan(tuple(policies), 5.0 if quick else seconds, threads, latency / 1e3, setting)
+        with progress() as bars:
+            performance = perform(plan, Shown(bars))
+    page = None if no_report else _write_demo_page(plan, performance, report)
+    _show_demo(plan, performance, page, as_json)
+    if wrong := sum(result.wrong for result in performance.results):
         raise click.ClickException(f"{wrong:,} rows were not what the store holds")
 
 
-class _Shown:
-    """Shows how a demo gets on: one bar for all of it, and a line for each part that is done."""
-
-    def __init__(self, bars: Progress) -> None:
-        self._bars = bars
-        self._task = bars.add_task("generating the workloads", total=None)
-
-    def begin(self, rows: int) -> None:
-        self._bars.update(self._task, total=rows)
-
-    def preparing(self, cache: str) -> None:
-        self._bars.update(self._task, description=f"{cache}: loading or compiling its kernels")
-
-    def part(self, cache: str, workload: str) -> None:
-        self._bars.update(self._task, description=f"{workload} through {cache}")
-
-    def rows(self, count: int) -> None:
-        self._bars.advance(self._task, count)
-
-    def done(self, result: Result) -> None:
-        saved = "" if result.loads_saved is None else f", {result.loads_saved:,} loads saved"
-        self._bars.console.print(
-            f"{result.cache}, {result.workload}: {result.hit_ratio:.1%} hits, "
-            f"{result.rows_per_second:,.0f} rows/s{saved}",
-            markup=False,
-            highlight=False,
+def _show_demo(plan: Plan, performance: Performance, page: Path | None, as_json: bool) -> None:
+    if as_json:
+        _print_json(
+            {
+                "configuration": plan.setting.source,
+                "plugins": [plugin._asdict() for plugin in performance.plugins],
+                "capacity": plan.capacity,
+                "threads": plan.threads,
+                "latency_ms": plan.latency * 1e3,
+                "wrong_rows": sum(result.wrong for result in performance.results),
+                "results": [result.as_dict() for result in performance.results],
+                "report": None if page is None else str(page),
+            }
         )
+        return
+    from predis_lab.demo import summary
+    from predis_lab.reports import demo_table
+
+    shown = console()
+    shown.print(demo_table(performance.results))
+    shown.print(summary(plan, performance), markup=False, highlight=False)
+    if page is not None:
+        click.echo(f"Report: {page}")
+
+
+def _write_demo_page(plan: Plan, performance: Performance, path: Path) -> Path:
+    """Write the report of a demo, and return where it is."""
+    from predis_lab.bench import machine
+    from predis_lab.html.demo_page import demo_page
+
+    with _told(OSError):
+        demo_page(plan, performance, machine(), datetime.now().astimezone()).write(path)
+    return path.resolve()
 
 
 @click.command(epilog="Exit codes: 0 done, 2 a mistake in the command line.")
@@ -381,7 +428,7 @@ def bench(names: list[str] | None, rounds: int, as_json: bool) -> None:
 
     chosen = {name: build for name, build in rows().items() if names is None or name in names}
     measured = []
-    with _progress() as bars, one_core() as core:
+    with progress() as bars, one_core() as core:
         task = bars.add_task("rows", total=len(chosen))
         for name, build in chosen.items():
             bars.update(task, description=name)
@@ -393,12 +440,12 @@ def bench(names: list[str] | None, rounds: int, as_json: bool) -> None:
         return
     from predis_lab.reports import bench_table
 
-    console = _console()
+    shown = console()
     for row in measured:
-        console.print(bench_table(row))
+        shown.print(bench_table(row))
     pinned = "not pinned to a core" if core is None else f"pinned to core {core}"
     versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
-    console.print(
+    shown.print(
         f"{about['processor']}, {about['cores']} cores, {about['system']}; {pinned}; "
         f"medians of {rounds} rounds, in turns; Python {about['python']}, {versions}",
         highlight=False,
@@ -414,35 +461,6 @@ def _told(*mistakes: type[Exception], usage: bool = False) -> Iterator[None]:
         if usage:
             raise click.UsageError(str(error)) from error
         raise click.ClickException(str(error)) from error
-
-
-def _progress() -> Progress:
-    """Bars on stderr, so that stdout holds only results; none where nobody watches."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        TaskProgressColumn,
-        TextColumn,
-        TimeElapsedColumn,
-    )
-
-    return Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
-        transient=True,
-        disable=not sys.stderr.isatty(),
-    )
-
-
-def _console() -> Console:
-    """Stdout; into a file or a pipe, tables get the width they need."""
-    from rich.console import Console
-
-    return Console() if sys.stdout.isatty() else Console(width=120)
 
 
 def _print_json(document: dict[str, Any]) -> None:

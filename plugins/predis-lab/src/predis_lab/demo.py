@@ -9,29 +9,37 @@ from __future__ import annotations
 
 import threading
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack, closing
+from dataclasses import asdict, dataclass, field
 from itertools import count
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 import predis_core as predis
+from predis_core.plugin import Snapshot
 from predis_lab import peers
-from predis_lab.peers import DictLike
+from predis_lab.contenders import WIDTH, Contender, Counts, Peer, Predis, Setting, Store, rows_of
 from predis_lab.workloads import Game, Ids, Market, Training
 
-Rows = npt.NDArray[np.float32]
-
-WIDTH = 32
 QUANTILES = (0.5, 0.99, 0.999)
 # What the sizes below were chosen for: seconds of the whole demo on two cores.
 NOMINAL_SECONDS = 30.0
 # A cell that takes so many times its share of the time is cut short: a demo comes to an end.
 PATIENCE = 3.0
 CAPACITY = 20_000
+# How often hits and requests are noted while a workload runs.
+COURSE_POINTS = 60
+# What the workloads stand for.
+ABOUT = {
+    "training": "Two jobs train on the same samples. Each epoch reads every sample once, in a new "
+    "random order, and both jobs want the same mini-batch at nearly the same time.",
+    "market": "Ticks of a trading session touch rows of order books: bursts at the open and the "
+    "close, symbols in the news, and rows that wander with the price.",
+    "game": "Players roam levels and need the assets around them, most of which the step before "
+    "needed too; a new level replaces nearly all of them.",
+}
 # Workloads have ids of their own, so that one cache can hold the rows of all.
 RANGE = 1 << 56
 
@@ -61,6 +69,7 @@ class Result:
         seconds: wall time.
         latencies: seconds per batch at each of QUANTILES.
         wrong: rows that were not what the store holds.
+        course: (requests, hits) so far at about COURSE_POINTS moments, the last one the end.
         cut_short: whether time ran out before the workload ended.
     """
 
@@ -74,6 +83,7 @@ class Result:
     latencies: tuple[float, ...]
     wrong: int
     cut_short: bool
+    course: tuple[tuple[int, int], ...]
 
     @property
     def hit_ratio(self) -> float:
@@ -98,123 +108,27 @@ class Result:
         }
 
 
-class Store:
-    """The slow thing behind the cache: every fetch costs a round trip, whatever it brings."""
+class PluginStatus(NamedTuple):
+    """A plugin, its state in a word, and what else there is to say about it."""
 
-    def __init__(self, latency: float) -> None:
-        self._latency = latency
-        self._lock = threading.Lock()
-        self.loaded = 0
-
-    def fetch(self, ids: Ids) -> Rows:
-        """The rows of `ids`, float32[n, WIDTH], after a round trip of `latency` seconds."""
-        time.sleep(self._latency)
-        with self._lock:
-            self.loaded += len(ids)
-        return rows_of(ids)
+    name: str
+    state: str
+    text: str
 
 
-def rows_of(ids: Ids) -> Rows:
-    """What the store holds for each id; different ids nearly always differ."""
-    mixed = (ids.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(42)
-    rows: Rows = np.add(
-        mixed.astype(np.float32)[:, None], np.arange(WIDTH, dtype=np.float32), dtype=np.float32
-    )
-    return rows
+@dataclass(frozen=True, slots=True)
+class Performance:
+    """What came of a demo.
 
+    Attributes:
+        results: one per workload and cache, in the order of the run.
+        plugins: how those were that the configuration names.
+        snapshots: what was measured about each cache, if the configuration has the lab's plugin.
+    """
 
-class Contender(ABC):
-    """A cache in front of a store, by the name it has in the table."""
-
-    def __init__(self, name: str, store: Store) -> None:
-        self.name = name
-        self.store = store
-
-    @abstractmethod
-    def rows(self, ids: Ids) -> Rows:
-        """The rows of `ids`, out of the cache or fetched; called by many threads."""
-
-    @abstractmethod
-    def counts(self) -> tuple[int, int | None]:
-        """Hits, and loads saved by single flight (None: not offered), since the beginning."""
-
-    def prepare(self) -> None:
-        """Do what happens once per machine or process, and is not to be timed."""
-        return None
-
-    def close(self) -> None:
-        """Give up what the cache holds."""
-        return None
-
-
-class Predis(Contender):
-    """A Predis cache of rows: one call per batch."""
-
-    def __init__(self, policy: str, capacity: int, store: Store) -> None:
-        super().__init__(f"predis {policy}", store)
-        self._policy = policy
-        self._cache: predis.Cache[int, Any] = predis.Cache(
-            capacity,
-            policy=policy,
-            seed=0,
-            device="cpu",
-            name=f"demo-{policy}",
-            value=predis.Rows("float32", (WIDTH,)),
-            loader=store.fetch,
-        )
-
-    def rows(self, ids: Ids) -> Rows:
-        """One call: look up, fetch what is missing and nobody fetches yet, wait for the rest."""
-        found: Rows = self._cache.get_or_load_many(ids)
-        return found
-
-    def counts(self) -> tuple[int, int | None]:
-        """Out of the cache's own statistics."""
-        stats = self._cache.stats()
-        return stats.hits, stats.loads_saved
-
-    def prepare(self) -> None:
-        """Let a cache like this one load its kernels, or compile them if it is the first ever."""
-        twin = Predis(self._policy, 1, Store(0.0))
-        twin.rows(np.zeros(1, dtype=np.int64))
-        twin.close()
-
-    def close(self) -> None:
-        """Close the cache."""
-        self._cache.close()
-
-
-class Peer(Contender):
-    """Another cache that looks like a dict of single keys, used as safely as it has to be."""
-
-    def __init__(self, name: str, cache: DictLike, store: Store) -> None:
-        super().__init__(name, store)
-        self._cache = cache
-        self._lock = threading.Lock()
-        self._hits = 0
-
-    def rows(self, ids: Ids) -> Rows:
-        """Look up each key; fetch those that missed at once; store them one by one."""
-        keys = ids.tolist()
-        with self._lock:
-            get = self._cache.get
-            found = [get(key) for key in keys]
-            missing = {key for key, row in zip(keys, found, strict=True) if row is None}
-            self._hits += sum(row is not None for row in found)
-        if missing:
-            asked = list(missing)
-            fetched = dict(zip(asked, self.store.fetch(np.array(asked)), strict=True))
-            with self._lock:
-                for key, row in fetched.items():
-                    self._cache[key] = row
-            found = [
-                fetched[key] if row is None else row for key, row in zip(keys, found, strict=True)
-            ]
-        return np.stack(found)
-
-    def counts(self) -> tuple[int, int | None]:
-        """Hits as they were seen here; each thread fetches for itself."""
-        return self._hits, None
+    results: tuple[Result, ...]
+    plugins: tuple[PluginStatus, ...] = ()
+    snapshots: tuple[Snapshot, ...] = ()
 
 
 class Watcher(Protocol):
@@ -233,12 +147,16 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a demo does: about `seconds` of work, a round trip of `latency` seconds per fetch."""
+    """What a demo does: about `seconds` of work, a round trip of `latency` seconds per fetch.
+
+    `setting` is what the Predis caches are opened with.
+    """
 
     policies: tuple[str, ...]
     seconds: float = NOMINAL_SECONDS
     threads: int = 4
     latency: float = 0.001
+    setting: Setting = field(default_factory=Setting.read)
 
     @property
     def scale(self) -> float:
@@ -251,23 +169,38 @@ class Plan:
         return max(1, round(CAPACITY * self.scale))
 
 
-def perform(plan: Plan, watcher: Watcher) -> Iterator[Result]:
-    """Put every workload through every cache; all of the workloads through the same cache."""
-    workloads = jobs(plan.scale)
-    lined_up = list(contenders(plan))
-    parts = len(lined_up) * len(workloads)
-    watcher.begin(len(lined_up) * sum(job.rows for job in workloads))
-    for contender in lined_up:
-        watcher.preparing(contender.name)
-        contender.prepare()
-        for job in workloads:
-            watcher.part(contender.name, job.name)
-            result = run(
-                contender, job, plan.threads, PATIENCE * plan.seconds / parts, watcher.rows
-            )
-            watcher.done(result)
-            yield result
-        contender.close()
+def perform(plan: Plan, watcher: Watcher) -> Performance:
+    """Put every workload through every cache; all of the workloads through the same cache.
+
+    Raises:
+        ConfigurationError: if the caches cannot be opened as the plan's setting says.
+    """
+    with ExitStack() as opened:
+        lined_up = [opened.enter_context(closing(each)) for each in contenders(plan)]
+        workloads = jobs(plan.scale)
+        limit = PATIENCE * plan.seconds / (len(lined_up) * len(workloads))
+        watcher.begin(len(lined_up) * sum(job.rows for job in workloads))
+        results = []
+        for contender in lined_up:
+            watcher.preparing(contender.name)
+            contender.prepare()
+            for job in workloads:
+                watcher.part(contender.name, job.name)
+                result = run(contender, job, plan.threads, limit, watcher.rows)
+                watcher.done(result)
+                results.append(result)
+        taken = (contender.snapshot() for contender in lined_up)
+        snapshots = tuple(snapshot for snapshot in taken if snapshot is not None)
+        return Performance(tuple(results), plugin_states(), snapshots)
+
+
+def plugin_states() -> tuple[PluginStatus, ...]:
+    """How the plugins of the open caches are, and which were skipped."""
+    status = predis.status()
+    return tuple(
+        PluginStatus(each.name, each.state, each.reason or f"{each.distribution} {each.version}")
+        for each in (() if status is None else status.plugins)
+    )
 
 
 def jobs(scale: float) -> tuple[Job, ...]:
@@ -293,7 +226,7 @@ def jobs(scale: float) -> tuple[Job, ...]:
 def contenders(plan: Plan) -> Iterator[Contender]:
     """Predis with each policy, then the peers that are installed; each with a store of its own."""
     for policy in plan.policies:
-        yield Predis(policy, plan.capacity, Store(plan.latency))
+        yield Predis(policy, plan.capacity, Store(plan.latency), plan.setting)
     for name, cache in peers.installed(plan.capacity).items():
         yield Peer(name, cache, Store(plan.latency))
 
@@ -305,11 +238,12 @@ def run(
 
     `progress` is called with the rows of each finished batch, by the thread that finished it.
     """
-    hits_before, saved_before = contender.counts()
-    loaded_before = contender.store.loaded
+    course = _Course(contender, len(job.batches), threads)
+    before, loaded_before = course.begin, contender.store.loaded
     turn = count()
     workers = [
-        _Worker(contender, job, turn, time.monotonic() + limit, progress) for _ in range(threads)
+        _Worker(contender, job, turn, course, time.monotonic() + limit, progress)
+        for _ in range(threads)
     ]
     begin = time.perf_counter()
     for worker in workers:
@@ -320,28 +254,35 @@ def run(
     for worker in workers:
         if worker.failure is not None:
             raise worker.failure
-    hits, saved = contender.counts()
+    counts = course.note()
     latencies = [latency for worker in workers for latency in worker.latencies]
     requests = sum(worker.requests for worker in workers)
     return Result(
         workload=job.name,
         cache=contender.name,
         requests=requests,
-        hits=hits - hits_before,
+        hits=counts.hits - before.hits,
         loaded=contender.store.loaded - loaded_before,
-        loads_saved=None if saved is None or saved_before is None else saved - saved_before,
+        loads_saved=None if counts.saved is None else counts.saved - (before.saved or 0),
         seconds=seconds,
         latencies=tuple(np.quantile(latencies, QUANTILES).tolist()),
         wrong=sum(worker.wrong for worker in workers),
         cut_short=requests < job.rows,
+        course=course.points,
     )
 
 
-def summary(plan: Plan, results: Sequence[Result]) -> str:
-    """What was done, and what single flight was worth, in a few sentences."""
+def single_flight(results: Sequence[Result]) -> tuple[int, int]:
+    """Rows that were not fetched twice, and all that the caches with single flight lacked."""
     ours = [result for result in results if result.loads_saved is not None]
     saved = sum(result.loads_saved or 0 for result in ours)
-    wanted = saved + sum(result.loaded for result in ours)
+    return saved, saved + sum(result.loaded for result in ours)
+
+
+def summary(plan: Plan, performance: Performance) -> str:
+    """What was done with which plugins, and what single flight was worth, in a few sentences."""
+    results = performance.results
+    saved, wanted = single_flight(results)
     rows = sum(result.requests for result in results)
     wrong = sum(result.wrong for result in results)
     lines = [
@@ -351,6 +292,8 @@ def summary(plan: Plan, results: Sequence[Result]) -> str:
         f"({saved / max(1, wanted):.1%}) were already on their way for another thread, and were "
         "not fetched again.",
         f"All {rows:,} rows were checked: {wrong or 'none'} {'were' if wrong else 'was'} wrong.",
+        f"Opened with {plan.setting.source}.",
+        *(f"Plugin {each.name}: {each.state} ({each.text})." for each in performance.plugins),
     ]
     if missing := peers.absent():
         lines.append(
@@ -358,6 +301,41 @@ def summary(plan: Plan, results: Sequence[Result]) -> str:
             '(pip install "predis-core[bench]").'
         )
     return "\n".join(lines)
+
+
+class _Course:
+    """Notes now and then what a cache did since this was made."""
+
+    def __init__(self, contender: Contender, batches: int, threads: int) -> None:
+        self._contender = contender
+        self._lock = threading.Lock()
+        # Closer points would be a few batches apart that are under way at the same time.
+        self._every = max(threads, -(-batches // COURSE_POINTS))
+        self._counts = [contender.counts()]
+
+    @property
+    def begin(self) -> Counts:
+        """The counts when this was made."""
+        return self._counts[0]
+
+    @property
+    def points(self) -> tuple[tuple[int, int], ...]:
+        """(requests, hits) since the beginning, ascending, each with more requests."""
+        requests, hits, _ = self.begin
+        by_requests = {noted.requests: noted.hits for noted in self._counts}
+        del by_requests[requests]
+        return tuple((n - requests, found - hits) for n, found in by_requests.items())
+
+    def pass_by(self, batch: int) -> None:
+        """Note the counts if it is time to; every batch passes by before it is asked for."""
+        if batch and batch % self._every == 0:
+            self.note()
+
+    def note(self) -> Counts:
+        """Note the counts, and return them."""
+        with self._lock:
+            self._counts.append(self._contender.counts())
+            return self._counts[-1]
 
 
 class _Worker(threading.Thread):
@@ -368,6 +346,7 @@ class _Worker(threading.Thread):
         contender: Contender,
         job: Job,
         turn: Iterator[int],
+        course: _Course,
         deadline: float,
         progress: Callable[[int], None],
     ) -> None:
@@ -375,6 +354,7 @@ class _Worker(threading.Thread):
         self._contender = contender
         self._batches = job.batches
         self._turn = turn
+        self._course = course
         self._deadline = deadline
         self._progress = progress
         self.requests = 0
@@ -387,6 +367,7 @@ class _Worker(threading.Thread):
             while (at := next(self._turn)) < len(self._batches):
                 if self.latencies and time.monotonic() > self._deadline:
                     return
+                self._course.pass_by(at)
                 self._serve(self._batches[at])
         except Exception as failure:  # the thread that joins this one raises it again
             self.failure = failure

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from predis_lab.replay import Point
+from predis_lab.replaying import Point
 
 COLUMNS = ("trace", "cache_fraction", "entries", "policy", "miss_ratio")
 # Smaller caches have so few sets that the luck of one hash seed outweighs what is compared.

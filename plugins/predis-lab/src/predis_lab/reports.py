@@ -14,7 +14,7 @@ from predis_lab.expected import SETTLED, Excess, mean_points, worst_points
 if TYPE_CHECKING:
     from predis_lab.bench import Measured
     from predis_lab.demo import Result
-    from predis_lab.replay import Point
+    from predis_lab.replaying import Point
 
 
 # More labels than these under a small plot would run into each other.

@@ -1,0 +1,164 @@
+"""A real Prometheus scrapes a cache, and knows what the cache knows."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import subprocess
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import predis_core as predis
+from predis_core import telemetry
+from predis_prometheus.names import spelling_of
+from tests.support.counterparts import counterpart
+
+Eventually = Callable[[Callable[[], Any]], Any]
+
+CONFIGURATION = """\
+global: {{scrape_interval: 1s, scrape_timeout: 1s}}
+scrape_configs:
+  - job_name: predis
+    {how}
+    static_configs: [{{targets: ["127.0.0.1:{port}"]}}]
+"""
+
+
+class Server:
+    """A running Prometheus."""
+
+    def __init__(self, port: int) -> None:
+        self._base = f"http://127.0.0.1:{port}"
+
+    def is_ready(self) -> bool:
+        with contextlib.suppress(OSError):
+            return bool(urllib.request.urlopen(f"{self._base}/-/ready", timeout=5).status == 200)
+        return False
+
+    def query(self, expression: str) -> dict[tuple[str, str], float]:
+        """Return the values of an expression of now by name and label `cache`."""
+        asked = urllib.parse.urlencode({"query": expression})
+        with urllib.request.urlopen(f"{self._base}/api/v1/query?{asked}", timeout=5) as response:
+            result = json.load(response)["data"]["result"]
+        return {
+            (found["metric"].get("__name__", ""), found["metric"].get("cache", "")): float(
+                found["value"][1]
+            )
+            for found in result
+        }
+
+
+@pytest.fixture
+def scraping(tmp_path: Path, eventually: Eventually) -> Iterator[Callable[[int, str], Server]]:
+    """Starts a Prometheus that scrapes a port every second."""
+    program = counterpart("prometheus")
+    with contextlib.ExitStack() as stack:
+
+        def start(target: int, how: str) -> Server:
+            with socket.create_server(("127.0.0.1", 0)) as listener:
+                port = listener.getsockname()[1]
+            configuration = tmp_path / "prometheus.yml"
+            configuration.write_text(CONFIGURATION.format(port=target, how=how))
+            log = stack.enter_context((tmp_path / "log").open("wb"))
+            process = subprocess.Popen(
+                [
+                    program,
+                    f"--config.file={configuration}",
+                    f"--storage.tsdb.path={tmp_path / 'data'}",
+                    f"--web.listen-address=127.0.0.1:{port}",
+                ],
+                stdout=log,
+                stderr=log,
+            )
+            stack.callback(process.wait, 30)
+            stack.callback(process.kill)
+            server = Server(port)
+            eventually(server.is_ready)
+            return server
+
+        yield start
+
+
+def opened(name: str, **section: Any) -> predis.Cache[Any, Any]:
+    value = {"kind": "rows", "dtype": "int64"}
+    cache = {"name": name, "capacity": 2_000, "value": value}
+    return predis.open({"cache": cache, "plugins": {"prometheus": section}})
+
+
+def traffic(*caches: predis.Cache[Any, Any], seconds: float) -> None:
+    """Use caches while they are scraped."""
+    generator = np.random.default_rng(7)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        for cache in caches:
+            keys = generator.integers(0, 5_000, 500)
+            cache.get_or_load_many(keys, lambda ids: ids)
+            cache.get_many(keys)
+            cache.set_many(keys[:10], keys[:10])
+            cache.delete_many(keys[:3])
+
+
+def wanted_of(*caches: predis.Cache[Any, Any]) -> dict[tuple[str, str], float]:
+    found = {}
+    for cache in caches:
+        stats = cache.stats()
+        for field, metric in (*telemetry.COUNTERS.items(), *telemetry.GAUGES.items()):
+            suffix = "_total" if metric.kind == "counter" else ""
+            found[spelling_of(metric).name + suffix, cache.name] = float(getattr(stats, field))
+    return found
+
+
+def test_prometheus_has_every_counter_of_two_caches_to_the_unit(
+    scraping: Callable[[int, str], Server], free_port: int, eventually: Eventually
+) -> None:
+    with opened("one", port=free_port) as one, opened("two", port=free_port) as two:
+        server = scraping(free_port, "scheme: http")
+        traffic(one, two, seconds=3)
+        wanted = wanted_of(one, two)
+        assert wanted["predis_cache_evictions_total", "one"] > 0
+        names = "|".join(sorted({name for name, _ in wanted}))
+
+        eventually(lambda: server.query(f'{{__name__=~"{names}"}}') == wanted)
+        ratio = server.query(
+            "predis_cache_hits_total / (predis_cache_hits_total + predis_cache_misses_total)"
+        )
+        for cache in (one, two):
+            assert ratio["", cache.name] == pytest.approx(cache.stats().hit_ratio)
+        quantiles = server.query(
+            "histogram_quantile(0.99, sum by (cache, le) "
+            "(predis_cache_batch_duration_seconds_bucket))"
+        )
+        assert all(0 < quantiles["", name] < 60 for name in ("one", "two"))
+
+
+def test_prometheus_scrapes_through_tls_with_a_password(
+    scraping: Callable[[int, str], Server],
+    certificates: Any,
+    free_port: int,
+    eventually: Eventually,
+) -> None:
+    section = {
+        "port": free_port,
+        "tls": {"cert": certificates.cert, "key": certificates.key},
+        "basic_auth": {"user": "scraper", "password": "hunter2"},
+    }
+    how = (
+        "scheme: https\n"
+        "    basic_auth: {username: scraper, password: hunter2}\n"
+        f"    tls_config: {{ca_file: {certificates.cert}}}"
+    )
+    with opened("safe", **section) as cache:
+        server = scraping(free_port, how)
+        traffic(cache, seconds=1)
+        wanted = wanted_of(cache)
+        names = "|".join(sorted({name for name, _ in wanted}))
+        eventually(lambda: server.query(f'{{__name__=~"{names}"}}') == wanted)
+        assert server.query('up{job="predis"}') == {("up", ""): 1.0}

@@ -1,0 +1,146 @@
+"""The core's own commands: `predis plugins`, `predis check` and `predis warmup`."""
+
+from __future__ import annotations
+
+import json as json_text
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from predis_core import clock, config, opening, policies, showing
+from predis_core.config import Configuration
+from predis_core.errors import ConfigurationError
+from predis_core.host import control, discovery
+from predis_core.host.states import HostStatus
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+JSON_OPTION = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document instead of tables."
+)
+
+
+@click.command(epilog="Exit codes: 0 done, 1 the configuration cannot be read.")
+@click.argument("configuration", required=False, type=FILE, metavar="[FILE]")
+@click.option(
+    "--state-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Ask the processes whose configuration has this folder as [host] state_dir; "
+    "by default that of FILE.",
+)
+@JSON_OPTION
+def plugins(configuration: Path | None, state_dir: Path | None, as_json: bool) -> None:
+    """List plugins: what is installed, what FILE enables, and how they are in running processes.
+
+    Without FILE: the installed plugins, none of which is imported. With FILE, those that it names
+    are imported and their sections read, but they are not started. For running processes: how each
+    plugin is and why, its failures, and what its observers cost a batch.
+    """
+    decoded = None if configuration is None else config.load(configuration)
+    if state_dir is None and decoded is not None:
+        state_dir = None if decoded.host.state_dir is None else Path(decoded.host.state_dir)
+    rows = showing.installed(decoded)
+    running, silent = ([], []) if state_dir is None else _asked(state_dir)
+    if as_json:
+        document: dict[str, Any] = {"plugins": [row.as_dict() for row in rows]}
+        if state_dir is not None:
+            document |= {"processes": msgspec.to_builtins(running), "silent": silent}
+        click.echo(json_text.dumps(document, indent=2))
+        return
+    click.echo(showing.table_of_plugins(rows))
+    if state_dir is not None:
+        click.echo(showing.processes(running, silent, state_dir))
+
+
+def _asked(state_dir: Path) -> tuple[list[HostStatus], list[str]]:
+    """Return how the processes are that have a socket in a folder, and which do not answer."""
+    running, silent = [], []
+    for path in control.sockets(state_dir):
+        try:
+            running.append(control.ask(path, "status", HostStatus))
+        except control.ControlError as error:
+            silent.append(str(error))
+    return running, silent
+
+
+@click.command(epilog="Exit codes: 0 a cache can be opened with it, 1 it cannot.")
+@click.argument("configuration", type=FILE, metavar="FILE")
+@JSON_OPTION
+def check(configuration: Path, as_json: bool) -> None:
+    """Check a configuration: read FILE, import the plugins that it names, and show what holds.
+
+    Environment variables that override it are taken into account. Secrets are not shown. No plugin
+    is started.
+    """
+    decoded = config.load(configuration)
+    problems: list[str] = []
+    warnings: list[str] = []
+    sections: dict[str, Any] = {}
+    kinds: list[type[Any]] = []
+    for section in decoded.plugins.values():
+        try:
+            loaded = discovery.load(section)
+        except ConfigurationError as error:
+            (problems if section.required else warnings).append(str(error))
+        else:
+            kinds.append(loaded.kind)
+            sections[section.name] = config.redacted(loaded.options)
+    # A plugin that is not started has not offered its policies yet.
+    if not any(hasattr(kind, "predis_register") for kind in kinds):
+        try:
+            policies.get(decoded.cache.policy)
+        except ConfigurationError as error:
+            problems.append(f"{decoded.source}: cache.{error}")
+    shown = {
+        "host": config.redacted(decoded.host),
+        "cache": config.redacted(decoded.cache),
+        "plugins": sections,
+    }
+    if as_json:
+        document = {"configuration": shown, "problems": problems, "warnings": warnings}
+        click.echo(json_text.dumps(document, indent=2))
+    else:
+        click.echo(showing.tree(shown))
+        for text in warnings:
+            click.echo(f"skipped: {text}")
+    if problems:
+        raise click.ClickException("\n".join(problems))
+    if not as_json:
+        click.echo(f"{decoded.source}: a cache can be opened with it.")
+
+
+@click.command(
+    epilog="Exit codes: 0 done, 1 the configuration cannot be read, 2 a mistake in the command "
+    "line. Example: predis warmup predis.toml"
+)
+@click.argument("configuration", required=False, type=FILE, metavar="[FILE]")
+@click.option("--policy", help="An eviction policy, in place of FILE's. Default: s3fifo.")
+def warmup(configuration: Path | None, policy: str | None) -> None:
+    """Compile the kernels that the cache of FILE needs, so that its process need not.
+
+    They are kept in $PREDIS_CACHE_DIR, else in the user's cache folder. Run it while an image is
+    built, as the user that will open the cache. Without FILE: for a cache as Cache(capacity)
+    makes it.
+    """
+    from predis_core.warming import warm
+
+    decoded = (
+        config.load({"cache": {"capacity": 1}})
+        if configuration is None
+        else config.load(configuration)
+    )
+    chosen = opening.policy_of(_with_policy(decoded, policy))
+    store = opening.store_of(decoded.cache.value)
+    keys = decoded.cache.keys or store.default_keys
+    begin = clock.stopwatch()
+    warm(chosen, store, decoded.cache.keys)
+    seconds = (clock.stopwatch() - begin) / clock.NANOSECONDS
+    click.echo(f"policy {chosen.name}, {keys} keys, {store}: ready after {seconds:.1f} s")
+
+
+def _with_policy(decoded: Configuration, policy: str | None) -> Configuration:
+    if policy is None:
+        return decoded
+    cache = msgspec.structs.replace(decoded.cache, policy=policy)
+    return msgspec.structs.replace(decoded, cache=cache)

@@ -1,0 +1,119 @@
+"""Every hook that a plugin may implement. No logic here: `predis_core.host` calls them.
+
+Each is called once when a cache is built, unless it says otherwise; what it returns is then used
+without any hook being in the way. Arguments may be left out of an implementation. A hook of several
+plugins is called in the order in which the configuration names them. What a plugin returns while a
+cache is built may come to nothing: if the building fails, it hears neither of opening nor of
+closing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    from predis_core.plugin import CacheView, Exporter, MetricSource, Observer, Registry
+    from predis_core.types import Event, Health
+
+HOOK_API = 1
+"""The major version of these hooks; the entry-point group of plugins carries it."""
+
+PROJECT = "predis"
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+
+
+@hookspec
+def predis_register(registry: Registry) -> None:
+    """Add eviction policies and loaders by name.
+
+    When: once, as the plugin is enabled.
+    Returns: nothing.
+    If it raises: the plugin cannot be enabled.
+    """
+
+
+@hookspec
+def predis_eviction_policy(cache: CacheView) -> Any:
+    """Choose the cache's eviction policy, in place of the one that the configuration names.
+
+    When: a cache is built.
+    Returns: a policy, or None to leave the choice; at most one plugin may choose.
+    If it raises: the cache is not opened.
+    """
+
+
+@hookspec
+def predis_observers(cache: CacheView) -> Sequence[Observer] | None:
+    """Watch every batch: the only code of a plugin in the way of one.
+
+    When: a cache is built.
+    Returns: objects with `on_batch(stats)`, or None.
+    If it raises: the failure is counted, the cache opens without them.
+    """
+
+
+@hookspec
+def predis_exporters(cache: CacheView) -> Sequence[Exporter] | None:
+    """Send what is measured somewhere.
+
+    When: a cache is built.
+    Returns: objects with an `interval` and `export(snapshot)`, called in the plugin's own thread,
+        and once more when the cache closes; or None.
+    If it raises: the failure is counted, the cache opens without them.
+    """
+
+
+@hookspec
+def predis_metric_sources(cache: CacheView) -> Sequence[MetricSource] | None:
+    """Add metrics of the plugin's own to what exporters get.
+
+    When: a cache is built.
+    Returns: objects with `metrics` and `collect()`, or None.
+    If it raises: the failure is counted, the cache opens without them.
+    """
+
+
+@hookspec
+def predis_event(cache: CacheView, event: Event) -> None:
+    """Hear of something rare that the core or another plugin emitted.
+
+    When: soon after it happened, in the plugin's own thread. A plugin never hears its own events;
+        a plugin that falls behind loses events, and the losses are counted.
+    Returns: nothing.
+    If it raises: the failure is counted.
+    """
+
+
+@hookspec
+def predis_health(cache: CacheView) -> Health | None:
+    """Say how the plugin is.
+
+    When: somebody asks (`predis plugins`), in the plugin's own thread.
+    Returns: Health, or None for healthy.
+    If it raises: the failure is counted and the plugin shown as failing.
+    """
+
+
+@hookspec
+def predis_cache_opened(cache: CacheView) -> None:
+    """Begin with a cache that has just been opened.
+
+    When: after the cache was built, before `open` returns it.
+    Returns: nothing.
+    If it raises: the failure is counted, the cache is opened all the same.
+    """
+
+
+@hookspec
+def predis_cache_closing(cache: CacheView, reason: str) -> None:
+    """End with a cache that is about to close, and still answers.
+
+    When: before the cache gives up its entries, in the reverse order of plugins, with a deadline.
+    Arguments: `reason` is "closed", "collected" (nobody held the cache any longer) or "exit".
+    Returns: nothing.
+    If it raises: the failure is counted, the cache closes all the same.
+    """

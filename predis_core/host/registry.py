@@ -1,0 +1,99 @@
+"""What plugins offer by name."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+from predis_core import policies
+from predis_core.errors import ConfigurationError, PluginError
+from predis_core.policies import Policy
+
+
+class Registry:
+    """The policies and loaders of a host, and whose they are."""
+
+    def __init__(self) -> None:
+        self._policies: dict[str, tuple[str, Policy]] = {}
+        self._loaders: dict[str, tuple[str, Any]] = {}
+
+    def of(self, plugin: str) -> PluginRegistry:
+        """Return the registry as one plugin sees it."""
+        return PluginRegistry(self, plugin)
+
+    def forget(self, plugin: str) -> None:
+        """Remove all that a plugin offered."""
+        for offers in (self._policies, self._loaders):
+            for name in [name for name, (owner, _) in offers.items() if owner == plugin]:
+                del offers[name]
+
+    def add_policy(self, plugin: str, policy: Any) -> None:
+        """Take a plugin's policy; see `PluginRegistry`."""
+        checked = policies.as_policy(policy)
+        if checked.name in policies.names():
+            raise PluginError(
+                f"plugin {plugin!r}: there is a built-in policy {checked.name!r} already; "
+                "give this one another name"
+            )
+        _add(self._policies, "policy", checked.name, plugin, checked)
+
+    def add_loader(self, plugin: str, name: str, loader: Any) -> None:
+        """Take a plugin's loader; see `PluginRegistry`."""
+        if not callable(loader):
+            raise PluginError(
+                f"plugin {plugin!r}: loader {name!r}: expected a callable, got {loader!r}"
+            )
+        _add(self._loaders, "loader", name, plugin, loader)
+
+    def policy(self, name: str | Policy | Any) -> Policy:
+        """Return a plugin's or a built-in policy by its name, or one that keeps the contract.
+
+        Raises:
+            ConfigurationError: if there is none of that name.
+        """
+        if isinstance(name, str) and name in self._policies:
+            return self._policies[name][1]
+        return policies.get(name, others=tuple(self._policies))
+
+    def loader(self, name: str) -> Any:
+        """Return a plugin's loader.
+
+        Raises:
+            ConfigurationError: if there is none of that name.
+        """
+        if name in self._loaders:
+            return self._loaders[name][1]
+        if not self._loaders:
+            raise ConfigurationError(f"loader: no enabled plugin offers one, so {name!r} is none")
+        near = difflib.get_close_matches(name, self._loaders, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ConfigurationError(
+            f"loader: no loader {name!r} among {', '.join(sorted(self._loaders))}{hint}"
+        )
+
+
+class PluginRegistry:
+    """What `predis_register` gets; see `predis_core.plugin.Registry`."""
+
+    def __init__(self, registry: Registry, plugin: str) -> None:
+        self._registry = registry
+        self._plugin = plugin
+
+    def add_policy(self, policy: Any) -> None:
+        """Offer an eviction policy under its own name."""
+        self._registry.add_policy(self._plugin, policy)
+
+    def add_loader(self, name: str, loader: Any) -> None:
+        """Offer a batch loader."""
+        self._registry.add_loader(self._plugin, name, loader)
+
+
+def _add(
+    offers: dict[str, tuple[str, Any]], noun: str, name: str, plugin: str, offered: Any
+) -> None:
+    if name in offers:
+        raise PluginError(
+            f"plugins {offers[name][0]!r} and {plugin!r} both offer a {noun} {name!r}; "
+            "enable one of them"
+        )
+    offers[name] = (plugin, offered)

@@ -1,0 +1,210 @@
+"""A cache with its plugins, from its opening to its closing."""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from predis_core import telemetry
+from predis_core.clock import Clock
+from predis_core.config import CacheConfig
+from predis_core.errors import CacheClosed, PluginError
+from predis_core.host.attachment import Attachment
+from predis_core.host.guard import Guard
+from predis_core.host.plugged import Plugged
+from predis_core.host.view import Hosted, View
+from predis_core.types import BatchStats, Event, Sample, Snapshot, Stats
+
+
+class Session:
+    """What the host knows of one cache.
+
+    Args:
+        config: the cache's section of the configuration.
+        plugged: its plugins, in the configuration's order.
+        skipped: the plugins that it does without, and why.
+        strict: whether plugins' failures are raised.
+        clock: where the time comes from.
+        emit: takes an event for all plugins, and returns whether there was room for it.
+    """
+
+    def __init__(
+        self,
+        config: CacheConfig,
+        plugged: Sequence[Plugged],
+        skipped: Mapping[str, str],
+        *,
+        strict: bool,
+        clock: Clock,
+        emit: Callable[[Event], bool],
+    ) -> None:
+        self.config = config
+        self.skipped = dict(skipped)
+        self.observers: tuple[Callable[[BatchStats], Any], ...] = ()
+        self.events_dropped = 0
+        self._clock = clock
+        self._emit = emit
+        self._begun: list[Attachment] = []
+        self._cache: Callable[[], Hosted | None] = lambda: None
+        self.attachments = [
+            Attachment(each, self._view_for(each), strict, self._disabled) for each in plugged
+        ]
+
+    def _view_for(self, plugged: Plugged) -> View:
+        emit = functools.partial(self.emit, source=plugged.name)
+        return View(self.config, self.stats, self.snapshot, emit)
+
+    # ------------------------------------------------------------------ building
+
+    def policy(self) -> Any:
+        """Return the policy that a plugin chooses, or None.
+
+        Raises:
+            PluginError: if two plugins choose one.
+            Exception: what a plugin's hook raised; where values go is not left to chance.
+        """
+        chosen = []
+        for attachment in self.attachments:
+            hook = attachment.plugged.hook("predis_eviction_policy")
+            policy = None if hook is None else hook(cache=attachment.view)
+            if policy is not None:
+                chosen.append((attachment.plugged.name, policy))
+        if len(chosen) > 1:
+            names = ", ".join(repr(name) for name, _ in chosen)
+            raise PluginError(
+                f"plugins {names} each choose an eviction policy for cache {self.config.name!r}; "
+                "enable one of them"
+            )
+        return chosen[0][1] if chosen else None
+
+    def prepare(self) -> None:
+        """Ask every plugin for what it wants to do.
+
+        Raises:
+            PluginError: if two plugins have a metric of the same name.
+        """
+        for attachment in self.attachments:
+            attachment.prepare()
+        owners = {metric.name: "the core" for metric in telemetry.CATALOGUE}
+        for attachment in self.attachments:
+            for metric in attachment.metrics:
+                other = owners.setdefault(metric.name, f"plugin {attachment.plugged.name!r}")
+                if other != f"plugin {attachment.plugged.name!r}":
+                    raise PluginError(
+                        f"plugin {attachment.plugged.name!r}: metric {metric.name!r} is one of "
+                        f"{other} already; give it another name"
+                    )
+        self._choose_observers()
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether anybody wants to know how long batches take."""
+        return any(each.observers or each.exports for each in self.attachments)
+
+    def _choose_observers(self) -> None:
+        self.observers = tuple(
+            guard
+            for attachment in self.attachments
+            for guard in attachment.observers
+            if not guard.disabled
+        )
+
+    # ------------------------------------------------------------------ from opening to closing
+
+    def begin(self, cache: Hosted) -> None:
+        """The cache is there; it is not kept alive from here."""
+        self._cache = weakref.ref(cache)
+        for attachment in self.attachments:
+            self._begun.append(attachment)
+            attachment.begin()
+
+    @property
+    def is_collected(self) -> bool:
+        """Whether nobody holds the cache any longer."""
+        return self._cache() is None
+
+    def end(self, reason: str) -> None:
+        """Let the plugins that began with the cache take leave of it, the last one first.
+
+        Raises:
+            Exception: if failures are to be raised: the first one, after all took leave.
+        """
+        failures: list[Exception] = []
+        for attachment in reversed(self._begun):
+            try:
+                attachment.close(reason)
+            except Exception as error:  # only strict guards let one through
+                failures.append(error)
+            worker = attachment.plugged.worker
+            if worker is not None and worker.failure is not None:
+                failures.append(worker.failure)
+        if failures:
+            raise failures[0]
+
+    # ------------------------------------------------------------------ what plugins see
+
+    def _there(self) -> Hosted:
+        cache = self._cache()
+        if cache is None:
+            raise CacheClosed(f"cache {self.config.name!r} is not open")
+        return cache
+
+    def stats(self) -> Stats:
+        """Return what the cache did; see `CacheView`."""
+        return self._there().stats()
+
+    def snapshot(self) -> Snapshot:
+        """Return all that is measured; see `CacheView`."""
+        samples = [*self._there().samples(), *self._own_samples()]
+        for attachment in self.attachments:
+            samples += attachment.collect()
+        return Snapshot(self.config.name, self._clock.wall(), tuple(samples))
+
+    def _own_samples(self) -> Iterable[Sample]:
+        name = self.config.name
+        for attachment in self.attachments:
+            labels = (name, attachment.plugged.name)
+            guards = attachment.guards
+            works = not attachment.plugged.hangs and not any(guard.disabled for guard in guards)
+            yield Sample(telemetry.PLUGIN_FAILURES, labels, sum(g.failures for g in guards))
+            yield Sample(telemetry.PLUGIN_UP, labels, int(works))
+            if attachment.observers:
+                yield Sample(telemetry.OBSERVER_SECONDS, labels, attachment.observer_seconds)
+        yield Sample(telemetry.EVENTS_DROPPED, (name,), self.events_dropped)
+
+    # ------------------------------------------------------------------ events
+
+    def emit(self, event: Event, source: str = "core") -> None:
+        """Pass an event on to the plugins; lost, and counted, if they do not keep up."""
+        stamped = msgspec.structs.replace(
+            event, source=source, cache=self.config.name, time=self._clock.wall()
+        )
+        if not self._emit(stamped):
+            self.events_dropped += 1
+
+    def deliver(self, event: Event) -> None:
+        """Put an event into the queue of each plugin but its source."""
+        for attachment in self.attachments:
+            plugged = attachment.plugged
+            if plugged.name == event.source or not attachment.implements("predis_event"):
+                continue
+            assert plugged.worker is not None
+            job = functools.partial(attachment.call, "predis_event", event=event)
+            if not plugged.worker.submit(job):
+                self.events_dropped += 1
+
+    def _disabled(self, attachment: Attachment, guard: Guard) -> None:
+        self._choose_observers()
+        status = guard.status()
+        self.emit(
+            Event(
+                kind="plugin.disabled",
+                message=f"{guard.what} of plugin {guard.plugin!r} is disabled: {status.last_error}",
+                severity="error",
+                data={"plugin": guard.plugin, "what": guard.what, "error": status.last_error},
+            )
+        )

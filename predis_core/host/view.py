@@ -1,0 +1,62 @@
+"""A cache as one plugin sees it, and what the host needs of a cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from predis_core.config import CacheConfig
+from predis_core.types import Event, Sample, Snapshot, Stats
+
+
+class Hosted(Protocol):
+    """What the host needs of a cache."""
+
+    def stats(self) -> Stats:
+        """Return what the cache did; CacheUnusable once it is closed."""
+        ...
+
+    def samples(self) -> Sequence[Sample]:
+        """Return what the cache itself measures; CacheUnusable once it is closed."""
+        ...
+
+
+class View:
+    """One plugin's view of a cache; see `predis_core.plugin.CacheView`."""
+
+    def __init__(
+        self,
+        config: CacheConfig,
+        stats: Callable[[], Stats],
+        snapshot: Callable[[], Snapshot],
+        emit: Callable[[Event], None],
+    ) -> None:
+        self._config = config
+        self._stats = stats
+        self._snapshot = snapshot
+        self._emit = emit
+
+    @property
+    def name(self) -> str:
+        """The cache's name."""
+        return self._config.name
+
+    @property
+    def config(self) -> CacheConfig:
+        """The cache's section of the configuration."""
+        return self._config
+
+    def stats(self) -> Stats:
+        """Return what the cache did since it was opened."""
+        return self._stats()
+
+    def snapshot(self) -> Snapshot:
+        """Return all that is measured about the cache."""
+        return self._snapshot()
+
+    def emit(self, event: Event) -> None:
+        """Tell the other plugins of something rare."""
+        self._emit(event)
+
+    def __repr__(self) -> str:
+        return f"<view of cache {self.name!r}>"

@@ -1,0 +1,159 @@
+"""All that the author of a plugin imports.
+
+A plugin is a distribution with an entry point of the group `predis.plugins.v1`. The entry point's
+name is that of its section in the configuration; it names a `PluginSpec`:
+
+    [project.entry-points."predis.plugins.v1"]
+    lookout = "predis_lookout:PLUGIN"
+
+The class that the spec names is constructed with the decoded section, and implements hooks of
+`predis_core.hookspecs` as methods marked with `hookimpl`. If it has a method `close()`, that is
+called when no open cache uses the plugin any longer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+import msgspec
+import pluggy
+
+from predis_core.config import ByteSize, CacheConfig, Duration, Secret
+from predis_core.hookspecs import HOOK_API, PROJECT
+from predis_core.types import (
+    BatchStats,
+    Distribution,
+    Event,
+    Health,
+    Metric,
+    Sample,
+    Snapshot,
+    Stats,
+)
+
+__all__ = [
+    "HOOK_API",
+    "BatchStats",
+    "ByteSize",
+    "CacheConfig",
+    "CacheView",
+    "Distribution",
+    "Duration",
+    "Event",
+    "Exporter",
+    "Health",
+    "Metric",
+    "MetricSource",
+    "NoOptions",
+    "Observer",
+    "PluginSpec",
+    "Registry",
+    "Sample",
+    "Secret",
+    "Snapshot",
+    "Stats",
+    "hookimpl",
+]
+
+hookimpl = pluggy.HookimplMarker(PROJECT)
+"""Marks a method as the implementation of the hook of its name."""
+
+
+class NoOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The section of a plugin that has no options."""
+
+
+class PluginSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """What an entry point of the group `predis.plugins.v1` names.
+
+    Attributes:
+        plugin: the plugin's class, as "module:Class", in another module than the spec: it is
+            imported only when the plugin is enabled.
+        config: the Struct that the plugin's section of the configuration is decoded to. Fields may
+            be of the types `Duration`, `ByteSize` and `Secret`. `required` is not one of them: the
+            host reads it.
+    """
+
+    plugin: str
+    config: type[msgspec.Struct] = NoOptions
+
+
+class CacheView(Protocol):
+    """What a plugin sees of a cache."""
+
+    @property
+    def name(self) -> str:
+        """The cache's name."""
+
+    @property
+    def config(self) -> CacheConfig:
+        """The cache's section of the configuration."""
+
+    def stats(self) -> Stats:
+        """Return what the cache did since it was opened.
+
+        Raises:
+            CacheUnusable: before the cache was built, and after it was closed.
+        """
+
+    def snapshot(self) -> Snapshot:
+        """Return all that is measured about the cache, other plugins' metrics included.
+
+        Raises:
+            CacheUnusable: as `stats`.
+        """
+
+    def emit(self, event: Event) -> None:
+        """Tell the other plugins of something rare; returns at once."""
+
+
+class Registry(Protocol):
+    """Where a plugin puts what a configuration may name."""
+
+    def add_policy(self, policy: Any) -> None:
+        """Offer an eviction policy under its own name, for `policy = "…"`.
+
+        Raises:
+            PolicyError: if it does not keep the contract.
+            PluginError: if there is a policy of that name already.
+        """
+
+    def add_loader(self, name: str, loader: Any) -> None:
+        """Offer a batch loader, for `loader = "…"`.
+
+        Raises:
+            PluginError: if it is not callable, or there is a loader of that name already.
+        """
+
+
+class Observer(Protocol):
+    """Watches every batch, in the thread of its caller, so it must not wait for anything."""
+
+    def on_batch(self, stats: BatchStats) -> None:
+        """Take note of a batch that has just been served."""
+
+
+class Exporter(Protocol):
+    """Sends what is measured somewhere."""
+
+    @property
+    def interval(self) -> float | None:
+        """Seconds from the beginning of one export to that of the next.
+
+        None: `export` is never called; the exporter asks `cache.snapshot()` itself.
+        """
+
+    def export(self, snapshot: Snapshot) -> None:
+        """Send a snapshot; runs in the plugin's own thread."""
+
+
+class MetricSource(Protocol):
+    """Metrics that the core does not know."""
+
+    @property
+    def metrics(self) -> Sequence[Metric]:
+        """All that `collect` may return samples of; names no other source uses."""
+
+    def collect(self) -> Iterable[Sample]:
+        """Return the values of now; runs in the plugin's own thread."""

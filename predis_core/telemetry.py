@@ -1,0 +1,206 @@
+"""What is measured: the catalogue of metrics, how latencies are counted, and what a snapshot holds.
+
+The catalogue is the one place where a metric of the core is named. Exporters derive their spelling
+from it and the reference page is generated from it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterator
+
+import numpy as np
+
+from predis_core.types import Distribution, Metric, Sample, Stats
+
+OPERATIONS = ("get", "load", "set", "delete", "contains", "touch")
+"""What a batch can be; see `BatchStats`."""
+
+COUNTERS = {
+    "hits": Metric("predis.cache.hits", "counter", "keys", "Looked-up keys that were found."),
+    "misses": Metric(
+        "predis.cache.misses", "counter", "keys", "Looked-up keys that were absent or expired."
+    ),
+    "insertions": Metric(
+        "predis.cache.insertions",
+        "counter",
+        "entries",
+        "Keys stored that were not resident before.",
+    ),
+    "updates": Metric(
+        "predis.cache.updates", "counter", "entries", "Resident keys whose value was replaced."
+    ),
+    "evictions": Metric(
+        "predis.cache.evictions", "counter", "entries", "Live entries that left to make room."
+    ),
+    "conflicts": Metric(
+        "predis.cache.conflicts",
+        "counter",
+        "entries",
+        "Evictions from a full set at a time when the cache as a whole was not full.",
+    ),
+    "expirations": Metric(
+        "predis.cache.expirations",
+        "counter",
+        "entries",
+        "Expired entries whose slot was reclaimed.",
+    ),
+    "deletions": Metric(
+        "predis.cache.deletions",
+        "counter",
+        "entries",
+        "Entries removed by delete, pop or clear.",
+    ),
+    "refusals": Metric(
+        "predis.cache.refusals", "counter", "entries", "Entries that could not be stored."
+    ),
+    "loads": Metric("predis.cache.loads", "counter", "keys", "Ids that a loader was asked for."),
+    "load_failures": Metric(
+        "predis.cache.load_failures",
+        "counter",
+        "keys",
+        "Ids whose load raised or returned what does not fit.",
+    ),
+    "loads_saved": Metric(
+        "predis.cache.loads_saved",
+        "counter",
+        "keys",
+        "Ids that waited for a load already under way instead of starting another.",
+    ),
+}
+"""By the field of `Stats` that holds the value."""
+
+GAUGES = {
+    "size": Metric(
+        "predis.cache.size",
+        "gauge",
+        "entries",
+        "Entries held, expired ones that were not reclaimed yet included.",
+    ),
+    "capacity": Metric("predis.cache.capacity", "gauge", "entries", "Entries that fit."),
+}
+"""By the field of `Stats` that holds the value."""
+
+MEMORY = Metric(
+    "predis.cache.memory",
+    "gauge",
+    "bytes",
+    "Memory of the table and its columns; Python objects that are keys or values not included.",
+)
+INFO = Metric(
+    "predis.cache.info",
+    "gauge",
+    "1",
+    "Always 1; the labels tell how the cache was built.",
+    ("cache", "policy", "keys", "value", "version"),
+)
+BATCH_SECONDS = Metric(
+    "predis.cache.batch.duration",
+    "histogram",
+    "seconds",
+    "How long a batch took, its loads included; calls that raised are left out.",
+    ("cache", "operation"),
+)
+PLUGIN_FAILURES = Metric(
+    "predis.plugin.failures",
+    "counter",
+    "1",
+    "Times that something of a plugin raised where the host calls it.",
+    ("cache", "plugin"),
+)
+PLUGIN_UP = Metric(
+    "predis.plugin.up",
+    "gauge",
+    "1",
+    "Whether a plugin works: 0 if it hangs, or part of it is disabled after failures, else 1.",
+    ("cache", "plugin"),
+)
+OBSERVER_SECONDS = Metric(
+    "predis.plugin.observer.duration",
+    "gauge",
+    "seconds",
+    "Mean time that a plugin's observers take per batch, sampled.",
+    ("cache", "plugin"),
+)
+EVENTS_DROPPED = Metric(
+    "predis.host.events_dropped",
+    "counter",
+    "1",
+    "Events that were lost because plugins did not keep up.",
+    ("cache",),
+)
+
+CATALOGUE: tuple[Metric, ...] = (
+    *COUNTERS.values(),
+    *GAUGES.values(),
+    MEMORY,
+    INFO,
+    BATCH_SECONDS,
+    PLUGIN_FAILURES,
+    PLUGIN_UP,
+    OBSERVER_SECONDS,
+    EVENTS_DROPPED,
+)
+"""Every metric of the core."""
+
+_ENDS = np.array([1 << power for power in range(10, 34)], np.int64)
+"""Nanoseconds at which buckets end, each included: powers of two, from 1 µs to 8.6 s."""
+
+BOUNDS = tuple((_ENDS / 1e9).tolist())
+"""Upper bounds of the buckets of latencies, in seconds."""
+
+MANY = 1_024
+"""Durations that wait before they are counted together."""
+
+
+class Latencies:
+    """A histogram of durations that any thread may add to, without waiting and without a loss.
+
+    A duration is put into `waiting`, which is atomic, so that a finaliser or a signal handler that
+    uses the cache may come in anywhere. Whoever finds many there counts them: one at a time, each
+    batch would end with a walk through memory that it has just thrown out of the processor's
+    caches.
+
+    Attributes:
+        waiting: nanoseconds that are not counted yet; once there are `MANY`, `count` is due.
+    """
+
+    def __init__(self) -> None:
+        self.waiting: deque[int] = deque()
+        self._counts = np.zeros(len(_ENDS) + 1, np.int64)
+        self._sum = 0
+        self._counting = threading.Lock()
+
+    def add(self, nanoseconds: int) -> None:
+        """Count one duration, sooner or later."""
+        self.waiting.append(nanoseconds)
+        if len(self.waiting) >= MANY:
+            self.count()
+
+    def count(self) -> None:
+        """Count what waits, unless somebody does so already."""
+        if self._counting.acquire(blocking=False):
+            try:
+                self._count()
+            finally:
+                self._counting.release()
+
+    def _count(self) -> None:
+        take = self.waiting.popleft
+        taken = np.array([take() for _ in range(len(self.waiting))], np.int64)
+        buckets = np.searchsorted(_ENDS, taken, side="left")
+        self._counts += np.bincount(buckets, minlength=len(self._counts))
+        self._sum += int(taken.sum())
+
+    def read(self) -> Distribution:
+        """Return the durations so far, in seconds."""
+        with self._counting:
+            self._count()
+            return Distribution(BOUNDS, tuple(self._counts.tolist()), self._sum / 1e9)
+
+
+def samples_of(cache: str, stats: Stats) -> Iterator[Sample]:
+    """Yield a sample of each metric that `Stats` holds."""
+    for field, metric in (*COUNTERS.items(), *GAUGES.items()):
+        yield Sample(metric, (cache,), getattr(stats, field))

@@ -1,0 +1,27 @@
+"""A missing program skips a test at home and fails it where it is required."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from tests.support.counterparts import counterpart
+
+ABSENT = "no-such-program-of-predis"
+
+
+def test_a_program_on_path_is_found() -> None:
+    assert counterpart("sh") == shutil.which("sh")
+
+
+def test_a_missing_program_skips(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PREDIS_COUNTERPARTS", raising=False)
+    with pytest.raises(pytest.skip.Exception, match=f"^{ABSENT} is not installed$"):
+        counterpart(ABSENT)
+
+
+def test_a_missing_program_fails_where_it_is_required(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREDIS_COUNTERPARTS", "required")
+    with pytest.raises(pytest.fail.Exception, match=f"^{ABSENT} is not installed, and PREDIS_"):
+        counterpart(ABSENT)
