@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from predis_core import host
 from tests.support.combinations import COMBINATIONS, Combination
 from tests.support.crew import Crew
+from tests.support.shelf import Shelf
 
 
 @pytest.fixture(params=COMBINATIONS, ids=str)
@@ -26,3 +29,15 @@ def crew() -> Iterator[Crew]:
     yield members
     sys.setswitchinterval(interval)
     members.end()
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shelf]:
+    """A folder for plugins; no cache may be left open afterwards."""
+    folder = tmp_path / "shelf"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(folder)
+    found = Shelf(folder)
+    yield found
+    found.clear()
+    assert host.status() is None, "a cache with plugins was left open"

@@ -746,12 +746,31 @@ def test_a_bad_section(shelf: Shelf, section: dict[str, Any], told: str) -> None
     assert host.status() is None
 
 
-@pytest.mark.parametrize("name", ["needy", "absent", "typo"])
+NOT_TO_BE_ENABLED = {
+    "absent": None,
+    "needy": "import no_such_package\n",
+    "typo": "class Plugin:\n    def predis_observrs(self): ...\n",
+    "refuses": "class Plugin:\n    def __init__(self, options): raise ValueError('port: in use')\n",
+    "clash": """
+    from predis_core import policies
+
+    class Plugin:
+        def __init__(self, options): ...
+
+        @hookimpl
+        def predis_register(self, registry):
+            registry.add_policy(policies.get("lru"))
+    """,
+}
+
+
+@pytest.mark.parametrize("name", NOT_TO_BE_ENABLED)
 def test_a_plugin_that_is_not_required_is_skipped_with_a_warning(
     shelf: Shelf, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
-    shelf.put("needy", "import no_such_package\n")
-    shelf.put("typo", "class Plugin:\n    def predis_observrs(self): ...\n")
+    code = NOT_TO_BE_ENABLED[name]
+    if code is not None:
+        shelf.put(name, code)
     given = configuration() | {"plugins": {name: {"required": False}}}
     with predis.open(given) as cache:
         serves(cache)
@@ -760,3 +779,19 @@ def test_a_plugin_that_is_not_required_is_skipped_with_a_warning(
         assert f"plugin {name!r}" in status.reason
     warned = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert [f"skipped, as it is not required: {status.reason}"] == [r.getMessage() for r in warned]
+
+
+@pytest.mark.parametrize("fault", ["another version", "a bad section", "two distributions"])
+def test_and_so_is_one_that_is_there_but_does_not_fit(shelf: Shelf, fault: str) -> None:
+    section: dict[str, Any] = {"required": False}
+    if fault == "another version":
+        shelf.put("odd", group="predis.plugins.v2")
+    elif fault == "a bad section":
+        shelf.put("odd", SECTION, spec="config=Options")
+        section["prot"] = 1
+    else:
+        shelf.put("odd", distribution="predis-first")
+        shelf.put("odd", distribution="predis-second")
+    with predis.open(configuration() | {"plugins": {"odd": section}}) as cache:
+        serves(cache)
+        assert status_of("odd").state == "skipped"

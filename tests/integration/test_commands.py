@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,16 +37,6 @@ class Plugin:
     def predis_observers(self):
         return [Observer()]
 """
-
-
-@pytest.fixture
-def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shelf]:
-    folder = tmp_path / "shelf"
-    folder.mkdir()
-    monkeypatch.syspath_prepend(folder)
-    found = Shelf(folder)
-    yield found
-    found.clear()
 
 
 def run(*arguments: Any) -> Result:
