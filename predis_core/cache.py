@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import operator
-from collections.abc import (
-    Callable,
-    Iterator,
-    Mapping,
-    MutableMapping,
-    Sequence,
-)
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Generic, Literal, NoReturn, TypeVar, overload
+from typing import Any, Generic, Literal, NoReturn, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +14,6 @@ from predis_core import policies, runtime
 from predis_core.clock import NANOSECONDS, Clock, nanoseconds
 from predis_core.errors import (
     CacheClosed,
-    CacheFull,
     CacheUnusable,
     ConfigurationError,
     ForkedCache,
@@ -32,6 +23,7 @@ from predis_core.errors import (
 )
 from predis_core.lifetimes import deadlines_of, lifetimes_of
 from predis_core.loading import Loader, Loads
+from predis_core.mapping import TTL, DictFace, K, V, listed
 from predis_core.policies import Policy
 from predis_core.stores import Objects, Store
 from predis_core.table import invariants
@@ -40,16 +32,9 @@ from predis_core.table.interface import Bools, Bytes, Keys, Status
 from predis_core.table.keys import KeyKind, codec, spread_seed
 from predis_core.table.layout import Layout
 from predis_core.types import Evicted, Stats
-from predis_core.views import CacheItems, CacheValues
-
-K = TypeVar("K")
-V = TypeVar("V")
-D = TypeVar("D")
-TTL = float | timedelta | npt.NDArray[Any] | Sequence[float] | None
-_ABSENT: Any = object()
 
 
-class Cache(MutableMapping[K, V], Generic[K, V]):
+class Cache(DictFace[K, V], Generic[K, V]):
     """A bounded, set-associative, in-process cache with batch and dict faces.
 
     Every method may be called from any thread.
@@ -247,7 +232,7 @@ class Cache(MutableMapping[K, V], Generic[K, V]):
             return self._store.present(values), found
         if not found.all():
             absent = self._codec.decode(_subset(batch, ~found))
-            raise MissingKeys(list(dict.fromkeys(_listed(absent))))
+            raise MissingKeys(list(dict.fromkeys(listed(absent))))
         return self._store.present(values)
 
     def _filled(
@@ -265,120 +250,28 @@ class Cache(MutableMapping[K, V], Generic[K, V]):
             self._loads.end(call)
         return target.array, hit, found
 
-    # ------------------------------------------------------------------ the dict face
-
-    def __getitem__(self, key: K) -> V:
-        values, hit = self._get_one(key)
-        if not hit:
-            raise KeyError(key)
-        found: V = values
-        return found
-
-    @overload
-    def get(self, key: K) -> V | None: ...
-
-    @overload
-    def get(self, key: K, default: D) -> V | D: ...
-
-    def get(self, key: K, default: Any = None) -> Any:
-        """Return the value of a key, or `default`."""
-        value, hit = self._get_one(key)
-        return value if hit else default
-
-    def set(self, key: K, value: V, *, ttl: TTL = None) -> bool:
-        """Store an entry; return whether there was room. `ttl` as for `set_many`."""
-        return bool(self.set_many(self._one(key), (value,), ttl=ttl)[0])
-
-    def __setitem__(self, key: K, value: V) -> None:
-        if not self.set(key, value):
-            raise CacheFull(f"no entry may leave to make room for {key!r}")
-
-    def __delitem__(self, key: K) -> None:
-        if not self.delete_many(self._one(key))[0]:
-            raise KeyError(key)
-
-    def __contains__(self, key: object) -> bool:
-        return bool(self.contains_many(self._one(key))[0])
+    # ------------------------------------------------------------------ what is held
 
     def __len__(self) -> int:
         """Return how many entries are held, expired ones that were not reclaimed yet included."""
         self._check()
         return self._table.size()
 
-    def __iter__(self) -> Iterator[K]:
-        """Iterate over the keys present when the iteration began."""
+    def _keys(self) -> list[K]:
         self._check()
-        keys = self._codec.decode(self._table.export(self._clock.monotonic()).keys)
-        return iter(_listed(keys))
-
-    def items(self) -> CacheItems[K, V]:
-        """Return a view of (key, value); each iteration goes over a copy taken when it begins."""
-        return CacheItems(self)
-
-    def values(self) -> CacheValues[V]:
-        """Return a view of the values; each iteration goes over a copy taken when it begins."""
-        return CacheValues(self)
+        return listed(self._codec.decode(self._table.export(self._clock.monotonic()).keys))
 
     def _pairs(self) -> list[tuple[K, V]]:
         self._check()
         entries = self._table.export(self._clock.monotonic())
-        keys = _listed(self._codec.decode(entries.keys))
+        keys = listed(self._codec.decode(entries.keys))
         return list(zip(keys, self._store.present(entries.values), strict=True))
-
-    @overload
-    def pop(self, key: K) -> V: ...
-
-    @overload
-    def pop(self, key: K, default: D) -> V | D: ...
-
-    def pop(self, key: K, default: Any = _ABSENT) -> Any:
-        """Remove a key and return its value, in one step; `default` if it is absent."""
-        target = self._store.target(1)
-        if self._deleted(self._one(key), target.buffer)[0]:
-            return self._store.present(target.array)[0]
-        if default is _ABSENT:
-            raise KeyError(key)
-        return default
-
-    def popitem(self) -> tuple[K, V]:
-        """Remove and return some entry; KeyError if there is none."""
-        for key in self:
-            # Another thread may have been faster.
-            with contextlib.suppress(KeyError):
-                return key, self.pop(key)
-        raise KeyError("popitem(): the cache is empty")
-
-    def update(self, other: Any = (), /, **entries: V) -> None:
-        """Store the entries of a mapping or of pairs, as one batch.
-
-        Raises:
-            CacheFull: if one could not be stored.
-        """
-        given = dict(other.items() if isinstance(other, Mapping) else other, **entries)
-        if given and not self.set_many(list(given), list(given.values())).all():
-            raise CacheFull("no entry may leave to make room for some of the update")
 
     def clear(self) -> None:
         """Remove every entry."""
         self._check()
         self._loads.overrule_all()
         self._table.clear()
-
-    def get_or_load(self, key: K, loader: Callable[[K], V] | None = None, *, ttl: TTL = None) -> V:
-        """Return the value of a key, loading it once in the whole process if it is missing.
-
-        Args:
-            key: the key.
-            loader: gets the key and returns its value; the cache's `loader=`, which takes a batch,
-                by default.
-            ttl: as for `set_many`, of what is loaded.
-
-        Raises:
-            LoaderError, LoaderDeadlock, MissingKeys: as `get_or_load_many`.
-        """
-        batch_loader = None if loader is None else (lambda ids: [loader(_listed(ids)[0])])
-        loaded: V = self.get_or_load_many(self._one(key), batch_loader, ttl=ttl)[0]
-        return loaded
 
     def ttl_left(self, key: K) -> float | None:
         """Return the seconds that an entry still has, or None if it does not expire.
@@ -481,16 +374,12 @@ class Cache(MutableMapping[K, V], Generic[K, V]):
         self._check()
         return self._codec.encode_one(key)
 
-    def _get_one(self, key: Any) -> tuple[Any, bool]:
-        values, hit = self.get_many(self._one(key))
-        return values[0], bool(hit[0])
-
     def _lifetimes(self, ttl: TTL, n: int) -> Any:
         return self._ttl if ttl is None else lifetimes_of(ttl, n)
 
     def _overrule(self, batch: Keys) -> None:
         if self._loads.under_way:
-            self._loads.overrule(_listed(self._codec.decode(batch)))
+            self._loads.overrule(listed(self._codec.decode(batch)))
 
 
 class _Target:
@@ -528,8 +417,3 @@ def _checked_seed(seed: int | None) -> int:
 
 def _subset(keys: Keys, where: Bools) -> Keys:
     return Keys(keys.words[where], None if keys.refs is None else keys.refs[where])
-
-
-def _listed(keys: Any) -> list[Any]:
-    listed: list[Any] = keys.tolist() if isinstance(keys, np.ndarray) else list(keys)
-    return listed

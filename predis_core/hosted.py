@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from predis_core import host, telemetry
-from predis_core.cache import Cache, K, V
+from predis_core.cache import Cache
 from predis_core.clock import stopwatch
 from predis_core.host import Session
+from predis_core.mapping import K, V
 from predis_core.table.interface import Bools
 from predis_core.telemetry import MANY, Latencies
 from predis_core.types import BatchStats, Distribution, Sample

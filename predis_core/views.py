@@ -10,7 +10,7 @@ from collections.abc import ItemsView, Iterator, ValuesView
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from predis_core.cache import Cache
+    from predis_core.mapping import DictFace
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -19,7 +19,7 @@ V = TypeVar("V")
 class CacheItems(ItemsView[K, V]):
     """The (key, value) pairs of a cache."""
 
-    _mapping: Cache[K, V]
+    _mapping: DictFace[K, V]
 
     def __iter__(self) -> Iterator[tuple[K, V]]:
         return iter(self._mapping._pairs())
@@ -28,7 +28,7 @@ class CacheItems(ItemsView[K, V]):
 class CacheValues(ValuesView[V]):
     """The values of a cache."""
 
-    _mapping: Cache[Any, V]
+    _mapping: DictFace[Any, V]
 
     def __contains__(self, value: object) -> bool:
         return any(held is value or bool(held == value) for held in self)
