@@ -67,7 +67,7 @@ nitpick_ignore_regex = [
         "py:.*",
         r"(collections|ctypes|datetime|hypothesis|msgspec|np|npt|numpy|os|pluggy|typing)\..*",
     ),
-    ("py:class", r"predis_core\.(cache\.[KVD]|stores\.base\.Store|views\.Cache(Items|Values))"),
+    ("py:class", r"predis_core\.(mapping\.[KVD]|stores\.base\.Store|views\.Cache(Items|Values))"),
 ]
 
 # ------------------------------------------------------------------ how it looks
