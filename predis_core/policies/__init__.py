@@ -7,13 +7,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from predis_core.errors import ConfigurationError
-from predis_core.policies import fifo, lru, s3fifo, sieve
+from predis_core.policies import clock, fifo, lfu, lru, s3fifo, sieve, slru, wtinylfu
 from predis_core.policies.contract import Policy, as_policy
 
 DEFAULT = "s3fifo"
 
 _BUILT_IN: dict[str, Policy] = {
-    module.POLICY.name: module.POLICY for module in (fifo, lru, s3fifo, sieve)
+    module.POLICY.name: module.POLICY
+    for module in (clock, fifo, lfu, lru, s3fifo, sieve, slru, wtinylfu)
 }
 
 __all__ = ["DEFAULT", "Policy", "as_policy", "get", "names"]

@@ -19,19 +19,12 @@ from tests.support.set_models import (
     MODELS,
     LinearModel,
     S3FifoModel,
-    SetModel,
-    WTinyLfuModel,
     one_set,
 )
 
 SEED = 42
 WAYS = (1, 2, 6, 7, 10, 28)
 NAMES = sorted(ALL)
-
-
-def model_of(name: str, ways: int) -> SetModel:
-    place = one_set(ways, SEED)
-    return WTinyLfuModel(place, SEED) if name == "wtinylfu" else MODELS[name](place)
 
 
 class Pair:
@@ -41,7 +34,7 @@ class Pair:
         self.table = ReferenceTable(Layout.build(ways), ALL[name], SEED)
         self.table._tick = tick
         self.table._sets[0].state = state
-        self.model = model_of(name, ways)
+        self.model = MODELS[name](one_set(ways, SEED))
 
     def request(self, key: int) -> bool:
         """Get a key, insert it if it is not there, and compare."""
@@ -102,7 +95,7 @@ def test_gets_inserts_and_deletes(name: str, ways: int, steps: list[tuple[int, i
             pair.delete(key)
 
 
-@pytest.mark.parametrize("bits", [31, 32, 39, 40, 48])
+@pytest.mark.parametrize("bits", [31, 32, 38, 39, 40, 48])
 @pytest.mark.parametrize("name", NAMES)
 def test_ticks_that_wrap_around(name: str, bits: int) -> None:
     pair = Pair(name, 7, tick=2**bits - 150)
@@ -111,10 +104,22 @@ def test_ticks_that_wrap_around(name: str, bits: int) -> None:
     assert pair.table._tick > 2**bits + 50
 
 
+@pytest.mark.parametrize("name", ["lru", "slru", "wtinylfu"])
+def test_an_entry_that_waits_for_long_stays_the_least_recent(name: str) -> None:
+    pair = Pair(name, 2)
+    pair.request(0)
+    pair.table._tick += 3 * 2**31 + 1_000
+    pair.request(1)
+    pair.request(2)
+    assert pair.model.seats.keys() == {1, 2}
+
+
 STATES = {
     "fifo": 2**32 - 40,
     "sieve": (2**31 - 40) * (2**31 + 1),  # the hand, and what comes next
     "s3fifo": (2**31 - 40) * 2,
+    "clock": 2**32 - 40,
+    "lfu": 2**12 - 40,
 }
 
 

@@ -180,7 +180,7 @@ def test_new_parameters_count_from_the_next_batch() -> None:
     assert len(np.unique(tables.reference.dump().metas & USES)) > 3
 
 
-@pytest.mark.parametrize("name", [*policies.names(), "arc", "wtinylfu"])
+@pytest.mark.parametrize("name", [*policies.names(), "arc"])
 def test_replay_is_get_then_insert(name: str) -> None:
     """One request at a time, as the reference does it with batches of one."""
     tables = Tables(ALL[name], 60)

@@ -1,0 +1,50 @@
+"""One set under each policy, in the data structures of its paper: queues, stacks and lists of keys.
+
+Nothing here knows of metadata, ranks or states. A model and a table with one set must hold the same
+keys after every request and let the same ones go; so a model also has what decides between
+equals: the numbers of the ways, and the fingerprints by which ghosts are known.
+"""
+
+from __future__ import annotations
+
+from tests.support.set_models.base import (
+    Place,
+    SetModel,
+    fully_associative,
+    one_set,
+    sets_of,
+)
+from tests.support.set_models.contract import ArcModel, LinearModel, LirsModel
+from tests.support.set_models.counting import LfuModel, SlruModel, WTinyLfuModel
+from tests.support.set_models.queues import (
+    ClockModel,
+    FifoModel,
+    LruModel,
+    S3FifoModel,
+    SieveModel,
+)
+
+__all__ = [
+    "MODELS",
+    "LinearModel",
+    "Place",
+    "S3FifoModel",
+    "SetModel",
+    "fully_associative",
+    "one_set",
+    "sets_of",
+]
+
+MODELS: dict[str, type[SetModel]] = {
+    "arc": ArcModel,
+    "clock": ClockModel,
+    "fifo": FifoModel,
+    "lfu": LfuModel,
+    "linear": LinearModel,
+    "lirs": LirsModel,
+    "lru": LruModel,
+    "s3fifo": S3FifoModel,
+    "sieve": SieveModel,
+    "slru": SlruModel,
+    "wtinylfu": WTinyLfuModel,
+}
