@@ -67,6 +67,7 @@ nitpick_ignore_regex = [
         "py:.*",
         r"(collections|ctypes|datetime|hypothesis|msgspec|np|npt|numpy|os|pluggy|typing)\..*",
     ),
+    ("py:class", r"P|predis_core\.memoize\.functions\.R"),
     ("py:class", r"predis_core\.(mapping\.[KVD]|stores\.base\.Store|views\.Cache(Items|Values))"),
 ]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import operator
+from collections.abc import Callable
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Generic, Literal, NoReturn, overload
@@ -10,7 +12,8 @@ from typing import Any, Generic, Literal, NoReturn, overload
 import numpy as np
 import numpy.typing as npt
 
-from predis_core import policies, runtime
+from predis_core import policies, runtime, snapshot
+from predis_core.aio import AsyncFace
 from predis_core.clock import NANOSECONDS, Clock, nanoseconds
 from predis_core.errors import (
     CacheClosed,
@@ -24,7 +27,10 @@ from predis_core.errors import (
 from predis_core.lifetimes import deadlines_of, lifetimes_of
 from predis_core.loading import Loader, Loads
 from predis_core.mapping import TTL, DictFace, K, V, listed
+from predis_core.memoize import Batched, Memoized, batched, memoized
+from predis_core.memoize.functions import P, R
 from predis_core.policies import Policy
+from predis_core.snapshot import AnyPath, Codec, RestoreReport, SnapshotReport, Subject
 from predis_core.stores import Objects, Store
 from predis_core.table import invariants
 from predis_core.table.cpu import CpuTable
@@ -34,7 +40,7 @@ from predis_core.table.layout import Layout
 from predis_core.types import Evicted, Stats
 
 
-class Cache(DictFace[K, V], Generic[K, V]):
+class Cache(DictFace[K, V], AsyncFace[K, V], Generic[K, V]):
     """A bounded, set-associative, in-process cache with batch and dict faces.
 
     Every method may be called from any thread.
@@ -218,16 +224,25 @@ class Cache(DictFace[K, V], Generic[K, V]):
             LoaderError: if a loader raised or returned what does not fit; nothing of it is cached.
             LoaderDeadlock: if a loader waits for an id that waits for it.
         """
-        if missing not in ("raise", "mask"):
-            raise ConfigurationError(f"missing: expected 'raise' or 'mask', got {missing!r}")
-        load = self._loader if loader is None else loader
-        if not callable(load):
-            raise ConfigurationError(
-                "loader: pass one to this call, or a default as Cache(loader=...)"
-            )
+        load = self._demanded(loader, missing)
         batch = self._encode(keys)
         lifetimes = self._lifetimes(ttl, len(batch.words))
         values, _, found = self._filled(batch, load, lifetimes)
+        return self._answer(batch, values, found, missing)
+
+    def _demanded(self, loader: Loader | None, missing: str) -> Loader:
+        """Return the loader of a call, or say what is wrong with what was asked for."""
+        if missing not in ("raise", "mask"):
+            raise ConfigurationError(f"missing: expected 'raise' or 'mask', got {missing!r}")
+        demanded = self._loader if loader is None else loader
+        if not callable(demanded):
+            raise ConfigurationError(
+                "loader: pass one to this call, or a default as Cache(loader=...)"
+            )
+        return demanded
+
+    def _answer(self, batch: Keys, values: npt.NDArray[Any], found: Bools, missing: str) -> Any:
+        """Return what a call that loads does."""
         if missing == "mask":
             return self._store.present(values), found
         if not found.all():
@@ -249,6 +264,97 @@ class Cache(DictFace[K, V], Generic[K, V]):
         finally:
             self._loads.end(call)
         return target.array, hit, found
+
+    # ------------------------------------------------------------------ functions
+
+    @overload
+    def memoize(self, fn: Callable[P, R], /) -> Memoized[P, R]: ...
+
+    @overload
+    def memoize(
+        self,
+        fn: None = None,
+        /,
+        *,
+        ttl: str | float | timedelta | None = None,
+        key: Callable[..., Any] | None = None,
+        typed: bool = False,
+        name: str | None = None,
+        cache_exceptions: type[Exception] | tuple[type[Exception], ...] = (),
+    ) -> Callable[[Callable[P, R]], Memoized[P, R]]: ...
+
+    def memoize(
+        self,
+        fn: Callable[..., Any] | None = None,
+        /,
+        *,
+        ttl: str | float | timedelta | None = None,
+        key: Callable[..., Any] | None = None,
+        typed: bool = False,
+        name: str | None = None,
+        cache_exceptions: type[Exception] | tuple[type[Exception], ...] = (),
+    ) -> Any:
+        """Decorate a function, method or coroutine function so that its results are cached.
+
+        Of equal calls at a time one runs the function, and the others wait for it.
+
+        Args:
+            fn: the function; without it, a decorator is returned.
+            ttl: time to live of results: seconds, a timedelta or text such as "5m"; None: the
+                cache's default.
+            key: gets the arguments and returns what tells calls apart; by default all arguments,
+                which have to be hashable. Caches of other keys than "any" need one.
+            typed: whether arguments of different types differ although they are equal.
+            name: stands for the function in its keys. Functions of one name share results; without
+                one, nothing is shared, not even with what decorates the same function again.
+            cache_exceptions: exceptions that are cached and raised again, as results are returned;
+                others are not cached.
+
+        Returns:
+            A `Memoized` function, which raises what `fn` raises.
+
+        Raises:
+            ConfigurationError: naming the argument that does not fit.
+        """
+        decorate = functools.partial(
+            memoized,
+            self,
+            ttl=ttl,
+            key=key,
+            typed=typed,
+            name=name,
+            cache_exceptions=cache_exceptions,
+        )
+        return decorate if fn is None else decorate(fn)
+
+    def batch(
+        self,
+        fn: Callable[[Any], Any],
+        *,
+        key: Callable[[Any], Any] | None = None,
+        ttl: str | float | timedelta | None = None,
+        name: str | None = None,
+        max_batch: int | None = None,
+    ) -> Batched:
+        """Return a function over a batch of items that computes only those that are not cached.
+
+        Args:
+            fn: gets the distinct missing items in order of first appearance (int64[m] where they
+                are int64 keys themselves, else a list) and returns values aligned with them, or a
+                mapping from item to value. It may be a coroutine function.
+            key: gets an item and returns its key; by default the item itself, which has to be
+                hashable.
+            ttl: as for `memoize`; each call may give its own, also one per item.
+            name: as for `memoize`: the model, say, that `fn` computes with.
+            max_batch: how many items `fn` gets at a time at most; None: all in one call.
+
+        Returns:
+            A `Batched` function, which raises as `get_or_load_many` does, with items as ids.
+
+        Raises:
+            ConfigurationError: naming the argument that does not fit.
+        """
+        return batched(self, fn, key=key, ttl=ttl, name=name, max_batch=max_batch)
 
     # ------------------------------------------------------------------ what is held
 
@@ -314,6 +420,45 @@ class Cache(DictFace[K, V], Generic[K, V]):
         self._check()
         if found := invariants.broken(self._table.dump(), self._table.layout, self._seed):
             raise InvariantError(f"cache {self.name!r}: " + "; ".join(found))
+
+    def snapshot(self, path: AnyPath, *, codec: Codec | None = None) -> SnapshotReport:
+        """Write every entry to a file, which appears under its name when all of it is on the disk.
+
+        Other threads go on meanwhile: an entry is written as it is at some moment of the call.
+
+        Args:
+            path: the file, which is replaced in one step if it exists.
+            codec: an object with `encode(value)`, which returns bytes, and `decode(data)`; for
+                keys and values of types that snapshots do not know.
+
+        Returns:
+            How many entries and bytes were written.
+
+        Raises:
+            SnapshotError: naming the key and the type that cannot be written.
+            OSError: if the file cannot be written. Either way, an old one is still there.
+        """
+        return snapshot.write(self._subject(), path, codec)
+
+    def restore(self, path: AnyPath, *, codec: Codec | None = None) -> RestoreReport:
+        """Store the entries of a snapshot in free places; what the cache holds stays as it is.
+
+        Args:
+            path: what `snapshot` wrote, of a cache with the same kind of keys and values.
+            codec: the one that it was written with.
+
+        Returns:
+            How many entries were restored, and how many were not, and why.
+
+        Raises:
+            SnapshotError: if the file is not whole, or does not fit; the cache is unchanged.
+            OSError: if the file cannot be read; the cache is unchanged.
+        """
+        return snapshot.restore(self._subject(), path, codec)
+
+    def _subject(self) -> Subject:
+        self._check()
+        return Subject(self.name, self._table, self._store, self._codec, self._clock, self._check)
 
     def close(self) -> None:
         """Give up every entry; using the cache afterwards raises CacheClosed. Twice is harmless."""
@@ -388,11 +533,9 @@ class _Target:
     def __init__(self, table: CpuTable, store: Store, clock: Clock) -> None:
         self._table, self._store, self._clock = table, store, clock
 
-    def find(self, keys: Keys) -> tuple[npt.NDArray[Any], Bools]:
-        target = self._store.target(len(keys.words))
+    def find(self, keys: Keys, out: npt.NDArray[Any]) -> Bools:
         now = self._clock.monotonic()
-        hit = self._table.fetch(keys, now, target.buffer, zero=target.zero, count=False)
-        return target.array, hit
+        return self._table.fetch(keys, now, out, zero=out.dtype != object, count=False)
 
     def store(self, keys: Keys, values: npt.NDArray[Any], ttl: Any, veto: Bytes) -> None:
         now = self._clock.monotonic()

@@ -17,6 +17,7 @@
     ├── LoaderError                          a loader failed or returned what does not fit
     │   └── LoaderDeadlock                   a loader waits for an id that waits for it
     ├── MissingKeys        (KeyError)        a loader does not know some ids
+    ├── SnapshotError      (ValueError)      a snapshot cannot be written or restored
     └── InvariantError     (AssertionError)  check_invariants() found a broken promise
 
 Each also derives from the built-in exception that a caller of a plain dict or array would expect.
@@ -124,6 +125,10 @@ class MissingKeys(PredisError, KeyError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.ids,)
+
+
+class SnapshotError(PredisError, ValueError):
+    """A cache cannot be written to a file, or a file cannot be restored into it."""
 
 
 class InvariantError(PredisError, AssertionError):

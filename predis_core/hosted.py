@@ -120,6 +120,12 @@ class MeasuredCache(HostedCache[K, V]):
         self._took("load", hit, stopwatch() - begin)
         return values, hit, found
 
+    async def _afilled(self, batch: Any, loader: Any, lifetimes: Any) -> tuple[Any, Bools, Bools]:
+        begin = stopwatch()
+        values, hit, found = await Cache._afilled(self, batch, loader, lifetimes)
+        self._took("load", hit, stopwatch() - begin)
+        return values, hit, found
+
     def samples(self) -> list[Sample]:
         found = super().samples()
         for operation, latencies in self._latencies.items():

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from predis_core.policies import contract
 from predis_core.policies.contract import ARGUMENTS, Policy
-from predis_core.table import codegen, header
+from predis_core.table import codegen, header, ranking
 from predis_core.table.equality import Resolver, chunks
 from predis_core.table.interface import (
     Bools,
@@ -29,7 +29,7 @@ from predis_core.table.interface import (
     Keys,
     Objects,
 )
-from predis_core.table.layout import LINE_BYTES, LINES, WAYS, Layout, record_of
+from predis_core.table.layout import LINE_BYTES, LINES, WAYS, WAYS_PER_LINE, Layout, record_of
 from predis_core.table.sketch import ROWS, halve_after, width_bits
 
 _NO_INT64 = np.empty(0, np.int64)
@@ -315,9 +315,13 @@ class CpuTable:
 
     # ------------------------------------------------------------------ looking in
 
-    def export(self, now: int, *, region: int = 0) -> Entries:
-        """See `interface.Table`."""
-        capacity = self.layout.regions[region].capacity
+    def export(self, now: int, *, sets: range | None = None, region: int = 0) -> Entries:
+        """See `interface.Table`; with `sets` (numbered in the region, step 1), only those."""
+        here = self.layout.regions[region]
+        capacity, number = here.capacity, region
+        if sets is not None:
+            window, number = header.window(self._header, region, sets)
+            capacity = int(window[header.CAPACITY])
         words, slots, metas, deadlines = (np.empty(capacity, np.int64) for _ in range(4))
         guesses = np.empty(capacity, np.bool_)
         refs = np.empty(capacity if self._refs is not None else 0, object)
@@ -326,7 +330,7 @@ class CpuTable:
             values = np.empty((capacity, *self._values.shape[1:]), self._values.dtype)
         n = self._kernels.export(
             self._header,
-            region,
+            number,
             now,
             words,
             _address(refs),
@@ -345,6 +349,32 @@ class CpuTable:
             deadlines[:n],
             None if values is None else values[:n],
         )
+
+    def levels(self, entries: Entries, *, region: int = 0) -> Int64s:
+        """Return for each exported entry how many of its set would leave after it (int64[m])."""
+        here = self.layout.regions[region]
+        sets = ranking.sets_of_slots(here, entries.slots)
+        states = np.zeros_like(sets)
+        if self._record.state >= 0:
+            start = self._record.state
+            column = self._records.reshape(-1, self._record.stride)[:, start : start + 8]
+            states = column[here.base + sets].view(np.int64)[:, 0]
+        tick = int(self._header[header.TICK])
+        return ranking.levels(self.policy, self._parameters.tolist(), entries, sets, states, tick)
+
+    def homes(self, keys: Keys, *, region: int = 0) -> Int64s:
+        """Return the set of each key (int64[n], numbered in the region)."""
+        seed = int(self._header[header.SEED])
+        return ranking.sets_of_words(self.layout.regions[region], keys.words, seed)
+
+    def room(self, *, region: int = 0) -> Bytes:
+        """Return how many free ways each set has (uint8[sets]); expired entries are not free."""
+        here = self.layout.regions[region]
+        flags = self._lines.view(np.uint8).reshape(-1, LINES, LINE_BYTES)[:, :, LINE_BYTES - 8]
+        free = ranking.ways_of(here)
+        for line in flags[here.base : here.base + here.sets].T:
+            free -= np.bitwise_count(line & ((1 << WAYS_PER_LINE) - 1))
+        return free
 
     @property
     def memory(self) -> int:

@@ -9,29 +9,28 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import pytest
 
 import predis_core as predis
-from predis_core import loading
+from predis_core import flights, loading
 from predis_core.errors import LoaderDeadlock
 from tests.support.combinations import Combination, plain
 from tests.support.crew import Crew
 
-LOADING = str(Path(loading.__file__))
+LOADING = {str(module.__file__) for module in (flights, loading)}
 
 
 class InterruptAtLine:
-    """Raises KeyboardInterrupt when the n-th line of `loading` is reached."""
+    """Raises KeyboardInterrupt when the n-th line of `loading` or `flights` is reached."""
 
     def __init__(self, n: int) -> None:
         self.left = n
 
     def __call__(self, frame: FrameType, event: str, argument: Any) -> Any:
-        if frame.f_code.co_filename != LOADING:
+        if frame.f_code.co_filename not in LOADING:
             return None
         if event == "line":
             self.left -= 1

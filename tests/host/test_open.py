@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import subprocess
 import sys
@@ -202,6 +203,26 @@ def test_observers_are_told_of_every_verb(shelf: Shelf) -> None:
     ]
     assert {each.cache for each in told} == {"default"}
     assert all(0 < each.nanoseconds < 60e9 for each in told)
+
+
+def test_observers_are_told_of_awaited_verbs(shelf: Shelf) -> None:
+    module = diary(shelf)
+
+    async def use(cache: Any) -> None:
+        await cache.aset_many([1, 2], ["a", "b"])
+        await cache.aget_many([1, 9])
+        await cache.aget_or_load_many([1, 8, 9], lambda ids: ["x"] * len(ids))
+        await cache.adelete_many([1])
+
+    with predis.open(configuration("diary")) as cache:
+        asyncio.run(use(cache))
+    told = [entry[1] for entry in module.DIARY if entry[0] == "batch"]
+    assert [(each.operation, each.keys, each.found) for each in told] == [
+        ("set", 2, 2),
+        ("get", 2, 1),
+        ("load", 3, 1),
+        ("delete", 1, 1),
+    ]
 
 
 def test_a_call_that_raises_is_not_told_of(shelf: Shelf) -> None:

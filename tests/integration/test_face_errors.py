@@ -221,6 +221,7 @@ def test_every_error_is_a_predis_error_and_one_that_a_caller_expects() -> None:
         "UnsupportedRuntime": RuntimeError,
         "MissingKeys": KeyError,
         "InvariantError": AssertionError,
+        "SnapshotError": ValueError,
     }
     found = {
         name: kind

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from predis_core.loading import _LOADED, _PENDING, Loads, _Load
+from predis_core.flights import Load
+from predis_core.loading import _LOADED, _PENDING, Loads
 from predis_core.stores import Rows
 
 
-class Collecting(_Load):
+class Collecting(Load):
     """A load whose thread writes an awaited value, and then its state, while another reads."""
 
     @property
@@ -26,7 +27,10 @@ class Collecting(_Load):
 
 
 def test_a_value_is_never_taken_before_it_is_there() -> None:
-    source, load = Collecting([5]), _Load([5])
+    source, load = Collecting(), Load()
+    for each in (source, load):
+        each.admit([5])
+        each.index[5] = 0
     load.values = np.zeros(1, np.int64)
     loads = Loads(None, Rows("int64"))  # type: ignore[arg-type]
     loads._copy(load, [0], source)
