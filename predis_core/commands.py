@@ -78,9 +78,10 @@ def check(configuration: Path, as_json: bool) -> None:
     warnings: list[str] = []
     sections: dict[str, Any] = {}
     kinds: list[type[Any]] = []
+    available = discovery.installed_plugins()
     for section in decoded.plugins.values():
         try:
-            loaded = discovery.load(section)
+            loaded = discovery.load(section, available)
         except ConfigurationError as error:
             (problems if section.required else warnings).append(str(error))
         else:

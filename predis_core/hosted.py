@@ -18,7 +18,7 @@ from predis_core.host import Session
 from predis_core.mapping import K, V
 from predis_core.table.interface import Bools
 from predis_core.telemetry import MANY, Latencies
-from predis_core.types import BatchStats, Distribution, Sample
+from predis_core.types import BatchStats, Sample
 
 _VERSION = version("predis-core")
 
@@ -129,6 +129,6 @@ class MeasuredCache(HostedCache[K, V]):
     def samples(self) -> list[Sample]:
         found = super().samples()
         for operation, latencies in self._latencies.items():
-            distribution: Distribution = latencies.read()
-            found.append(Sample(telemetry.BATCH_SECONDS, (self.name, operation), distribution))
+            labels = (self.name, operation)
+            found.append(Sample(telemetry.BATCH_SECONDS, labels, latencies.read()))
         return found

@@ -19,6 +19,9 @@ from predis_core.loading import Loader
 from predis_core.policies import Policy
 from predis_core.stores import Objects, Rows, Store
 
+_HAVE_A_SAY = ("predis_register", "predis_eviction_policy")
+"""The hooks by which a plugin decides on an eviction policy."""
+
 
 def open(
     configuration: str | os.PathLike[str] | Mapping[str, Any],
@@ -79,13 +82,14 @@ def policy_of(configuration: Configuration) -> Policy:
     """
     registry = Registry()
     clock = Clock()
+    deadline = float(configuration.host.deadline)
+    available = discovery.installed_plugins()
     plugged: list[Plugged] = []
     try:
         for section in configuration.plugins.values():
-            kind = discovery.load(section).kind
-            if hasattr(kind, "predis_register") or hasattr(kind, "predis_eviction_policy"):
-                deadline = float(configuration.host.deadline)
-                plugged.append(Plugged(section, registry, deadline, clock))
+            loaded = discovery.load(section, available)
+            if any(hasattr(loaded.kind, hook) for hook in _HAVE_A_SAY):
+                plugged.append(Plugged(section, loaded, registry, deadline, clock))
         session = Session(
             configuration.cache, plugged, {}, strict=True, clock=clock, emit=lambda event: True
         )

@@ -49,6 +49,10 @@ class Installed(NamedTuple):
         return f'distribution {whose}, entry point "{self.name} = {self.entry.value}"'
 
 
+Available = Mapping[str, Sequence[Installed]]
+"""Installed plugins by name."""
+
+
 class Loaded(NamedTuple):
     """A plugin that was imported and whose section fits, not constructed yet.
 
@@ -106,21 +110,20 @@ def installed_plugins() -> dict[str, list[Installed]]:
     return dict(sorted(found.items()))
 
 
-def load(
-    section: PluginSection, available: Mapping[str, Sequence[Installed]] | None = None
-) -> Loaded:
+def load(section: PluginSection, available: Available) -> Loaded:
     """Import the plugin of a section and decode the section for it.
 
     Args:
         section: the plugin's section of the configuration.
-        available: what `installed_plugins` returned, if the caller has it already.
+        available: what `installed_plugins` returned; looking through all that is installed takes
+            milliseconds, and once will do for all sections.
 
     Raises:
         PluginError: not installed, claimed by two distributions, built for another version of the
             hooks, not importable, or not a plugin; the message says whose it is.
         ConfigurationError: if the section does not fit.
     """
-    installed = _the_one(section.name, installed_plugins() if available is None else available)
+    installed = _the_one(section.name, available)
     spec = _imported(installed, installed.entry.value)
     if not isinstance(spec, PluginSpec):
         raise fault(installed, f"it names a {type(spec).__name__}, not a PluginSpec")
@@ -132,7 +135,7 @@ def load(
     return Loaded(installed, kind, options)
 
 
-def _the_one(name: str, available: Mapping[str, Sequence[Installed]]) -> Installed:
+def _the_one(name: str, available: Available) -> Installed:
     candidates = available.get(name, ())
     fit = [candidate for candidate in candidates if candidate.api == HOOK_API]
     if len(fit) == 1:

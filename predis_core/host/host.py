@@ -17,6 +17,7 @@ from predis_core import runtime
 from predis_core.clock import Clock
 from predis_core.config import Configuration, HostConfig, PluginSection
 from predis_core.errors import CacheUnusable, ConfigurationError
+from predis_core.host import discovery
 from predis_core.host.background import Worker
 from predis_core.host.control import Control
 from predis_core.host.plugged import Plugged
@@ -72,10 +73,11 @@ class Host:
         self._check(configuration)
         plugged: list[Plugged] = []
         skipped: dict[str, str] = {}
+        available = discovery.installed_plugins()
         try:
             for section in configuration.plugins.values():
                 try:
-                    found = self._plugged.get(section.name) or self._enabled(section)
+                    found = self._plugged.get(section.name) or self._enabled(section, available)
                 except ConfigurationError as error:
                     if section.required:
                         raise
@@ -126,9 +128,10 @@ class Host:
                     "has one section per process"
                 )
 
-    def _enabled(self, section: PluginSection) -> Plugged:
+    def _enabled(self, section: PluginSection, available: discovery.Available) -> Plugged:
+        loaded = discovery.load(section, available)
         deadline = float(self.config.deadline)
-        found = Plugged(section, self.registry, deadline, self._clock)
+        found = Plugged(section, loaded, self.registry, deadline, self._clock)
         self._plugged[section.name] = found
         return found
 

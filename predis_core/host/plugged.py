@@ -10,7 +10,7 @@ from predis_core.clock import Clock
 from predis_core.config import PluginSection
 from predis_core.errors import PluginError
 from predis_core.host.background import LATE, Worker
-from predis_core.host.discovery import Installed, fault, hook_caller, load, reason_of
+from predis_core.host.discovery import Installed, Loaded, fault, hook_caller, reason_of
 from predis_core.host.registry import Registry
 
 logger = logging.getLogger("predis")
@@ -29,18 +29,23 @@ class Plugged:
 
     Args:
         section: its section of the configuration.
+        loaded: what `discovery.load` made of that.
         registry: where it may offer policies and loaders.
         deadline: seconds that its background work may take.
         clock: where the time comes from.
 
     Raises:
-        PluginError, ConfigurationError: if it cannot be enabled.
+        PluginError: if it cannot be enabled.
     """
 
     def __init__(
-        self, section: PluginSection, registry: Registry, deadline: float, clock: Clock
+        self,
+        section: PluginSection,
+        loaded: Loaded,
+        registry: Registry,
+        deadline: float,
+        clock: Clock,
     ) -> None:
-        loaded = load(section)
         self.name = section.name
         self.section = section
         self.installed: Installed = loaded.installed

@@ -91,7 +91,8 @@ class PluginContract:
 
     def loaded(self) -> discovery.Loaded:
         """Return the plugin, imported and with its section decoded."""
-        return discovery.load(load_configuration(self.configuration()).plugins[self.plugin])
+        section = load_configuration(self.configuration()).plugins[self.plugin]
+        return discovery.load(section, discovery.installed_plugins())
 
     def use(self, cache: Cache[Any, Any]) -> None:
         """Use a cache, and look at what it answers."""

@@ -16,29 +16,12 @@ import pytest
 import predis_core as predis
 from predis_core.errors import KeyKindError, LoaderDeadlock, LoaderError, MissingKeys
 from tests.support.crew import Crew, wait_until
+from tests.support.functions import Gate, fail
 
 
 @pytest.fixture
 def cache() -> predis.Cache[Any, Any]:
     return predis.Cache(1_000)
-
-
-class Gate:
-    """A function that runs until it is let go."""
-
-    def __init__(self, result: Callable[[Any], Any] = lambda x: x) -> None:
-        self.release = threading.Event()
-        self.runs: list[Any] = []
-        self._result = result
-
-    def __call__(self, x: Any) -> Any:
-        self.runs.append(x)
-        assert self.release.wait(30)
-        return self._result(x)
-
-
-def fail(error: BaseException) -> Any:
-    raise error
 
 
 # ------------------------------------------------------------------ coroutine functions

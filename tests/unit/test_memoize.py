@@ -22,6 +22,7 @@ from predis_core.errors import (
     LoaderError,
     MissingKeys,
 )
+from tests.support.functions import recorded
 
 Anything = Callable[..., Any]
 
@@ -29,16 +30,6 @@ Anything = Callable[..., Any]
 @pytest.fixture
 def cache() -> predis.Cache[Any, Any]:
     return predis.Cache(1_000)
-
-
-def recorded(calls: list[Any]) -> Anything:
-    """Return a function that notes its arguments and returns a new object each time."""
-
-    def function(a: Any, b: Any = 2, *rest: Any, c: Any = 3, **named: Any) -> object:
-        calls.append((a, b, rest, c, named))
-        return object()
-
-    return function
 
 
 # ------------------------------------------------------------------ what is cached
