@@ -43,6 +43,18 @@ class Excess:
         """Percentage points above (worse than) what was expected."""
         return 100 * (self.measured - self.expected)
 
+    def cells(self) -> tuple[str, ...]:
+        """Return trace, policy, size, entries, both ratios and the excess as a table shows them."""
+        return (
+            self.trace,
+            self.policy,
+            self.size,
+            f"{self.entries:,}",
+            f"{self.expected:.4f}",
+            f"{self.measured:.4f}",
+            f"{self.points:+.2f}",
+        )
+
     def as_dict(self) -> dict[str, Any]:
         """All of it, as JSON can carry it."""
         return {

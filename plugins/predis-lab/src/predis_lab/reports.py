@@ -54,15 +54,8 @@ def excess_table(excesses: Sequence[Excess]) -> Table:
     for column in ("size", "entries", "expected", "measured", "excess"):
         table.add_column(column, justify="right", no_wrap=True)
     for excess in excesses:
-        table.add_row(
-            escape(excess.trace),
-            excess.policy,
-            excess.size,
-            f"{excess.entries:,}",
-            f"{excess.expected:.4f}",
-            f"{excess.measured:.4f}",
-            f"{excess.points:+.2f}",
-        )
+        trace, *rest = excess.cells()
+        table.add_row(escape(trace), *rest)
     table.add_section()
     for name, points_of in (("mean", mean_points), ("worst", worst_points)):
         for policy, points in points_of(excesses).items():

@@ -86,18 +86,7 @@ def _excesses(excesses: Sequence[Excess]) -> tuple[Block, ...]:
         *(Column(name) for name in ("trace", "policy", "size")),
         *(Column(name, numeric=True) for name in numbers),
     )
-    rows = tuple(
-        (
-            excess.trace,
-            excess.policy,
-            excess.size,
-            f"{excess.entries:,}",
-            f"{excess.expected:.4f}",
-            f"{excess.measured:.4f}",
-            f"{excess.points:+.2f}",
-        )
-        for excess in excesses
-    )
+    rows = tuple(excess.cells() for excess in excesses)
     mean, worst = mean_points(excesses), worst_points(excesses)
     summary = tuple((policy, f"{mean[policy]:+.2f}", f"{worst[policy]:+.2f}") for policy in mean)
     return (
