@@ -8,6 +8,9 @@ and at the test's end if it is still open. The caches are held until then, as ot
 would be gone with the test's own variables. A test that damages a cache on purpose is marked
 `breaks_invariants`; one that watches a cache being collected is marked `watches_lifetime`, and only
 its calls of `close()` are checked.
+
+A cache of policy "auto", which is the default, has no turns in the background, so that a test knows
+what happens when; one that is marked `adapts` lets it have them.
 """
 
 from __future__ import annotations
@@ -16,14 +19,17 @@ import contextlib
 import functools
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import hypothesis
 import pytest
 
+from predis_core import adapting
+from predis_core.adapt import choosing
 from predis_core.cache import Cache
-from predis_core.errors import CacheUnusable
+from predis_core.errors import CacheBusy, CacheUnusable
+from predis_core.table import codegen
 
 hypothesis.settings.register_profile(
     "ci", derandomize=True, database=None, deadline=None, max_examples=100, print_blob=True
@@ -32,6 +38,9 @@ hypothesis.settings.register_profile("dev", deadline=None, max_examples=50)
 hypothesis.settings.load_profile(
     os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev")
 )
+
+# Seconds until a cache has its first turn.
+NEVER = 1e6
 
 # A Hypothesis test builds hundreds of caches: beyond this many, the oldest is checked and let go.
 HELD_AT_MOST = 32
@@ -57,7 +66,8 @@ class Watch:
 
     def check(self, cache: Cache[Any, Any]) -> None:
         # Unusable: closed already, or built before a fork that this process is the child of.
-        with contextlib.suppress(CacheUnusable):
+        # Busy: closed within a snapshot.
+        with contextlib.suppress(CacheUnusable, CacheBusy):
             cache.check_invariants()
 
     def check_held(self) -> None:
@@ -71,8 +81,26 @@ class Watch:
 watch = Watch()
 
 
+def checked(kernels: codegen.Kernels, verb: Any) -> Callable[..., Any]:
+    """Stand in for `codegen.direct`: call a kernel as it does, if the arguments are of its types.
+
+    Without the check, those of another type would be taken for what they are not.
+    """
+
+    def call(*arguments: Any) -> Any:
+        if not verb.overloads:
+            return verb(*arguments)
+        given = tuple(map(verb.typeof_pyval, arguments))
+        ((types, compiled),) = verb.overloads.items()
+        assert given == types, f"{verb.__name__}: {given} instead of {types}"
+        return compiled.entry_point(*arguments)
+
+    return call
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Make `Cache` tell `watch` of every construction and check itself before it closes."""
+    codegen.direct = checked
     construct, close = Cache.__init__, Cache.close
 
     @functools.wraps(construct)
@@ -102,6 +130,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
         checking=item.get_closest_marker("breaks_invariants") is None,
         holding=item.get_closest_marker("watches_lifetime") is None,
     )
+    adapts = item.get_closest_marker("adapts") is not None
+    adapting.INTERVAL = choosing.INTERVAL if adapts else NEVER
     try:
         return (yield)
     finally:

@@ -17,23 +17,29 @@ from predis_core import runtime
 
 if TYPE_CHECKING:
     from predis_core import errors, policies
+    from predis_core.adapt import MissRatioCurve
     from predis_core.cache import Cache
     from predis_core.clock import Clock, ManualClock
     from predis_core.host import status
     from predis_core.opening import open
+    from predis_core.packed import Packed
     from predis_core.policies import Policy
-    from predis_core.stores import Objects, Rows
-    from predis_core.types import Evicted, Stats
+    from predis_core.stores import Blobs, Objects, Rows
+    from predis_core.types import Evicted, Removals, Stats
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Blobs": "predis_core.stores",
     "Cache": "predis_core.cache",
     "Clock": "predis_core.clock",
     "Evicted": "predis_core.types",
     "ManualClock": "predis_core.clock",
+    "MissRatioCurve": "predis_core.adapt",
     "Objects": "predis_core.stores",
+    "Packed": "predis_core.packed",
     "Policy": "predis_core.policies",
+    "Removals": "predis_core.types",
     "Rows": "predis_core.stores",
     "Stats": "predis_core.types",
     "open": "predis_core.opening",
@@ -42,12 +48,16 @@ _HOMES = {
 _MODULES = ("errors", "policies")
 
 __all__ = [
+    "Blobs",
     "Cache",
     "Clock",
     "Evicted",
     "ManualClock",
+    "MissRatioCurve",
     "Objects",
+    "Packed",
     "Policy",
+    "Removals",
     "Rows",
     "Stats",
     "errors",

@@ -37,3 +37,9 @@ def host_array(values: Any, field: str, error: type[PredisError]) -> npt.NDArray
 def has_array_face(values: Any) -> bool:
     """Return whether values speak DLPack or the array interface."""
     return any(hasattr(values, face) for face in ("__array__", "__array_interface__", "__dlpack__"))
+
+
+def address(array: npt.NDArray[Any]) -> int:
+    """Return where an array's data begins."""
+    found: int = array.__array_interface__["data"][0]
+    return found

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import functools
-import operator
-from collections.abc import Callable
+from collections.abc import Iterable
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Generic, Literal, NoReturn, overload
+from typing import Any, Generic, Literal, NoReturn, Self, overload
 
-import numpy as np
 import numpy.typing as npt
 
-from predis_core import policies, runtime, snapshot
+from predis_core import arguments, devices, planning, policies, runtime, snapshot
+from predis_core.adapting import AdaptingFace
 from predis_core.aio import AsyncFace
 from predis_core.clock import NANOSECONDS, Clock, nanoseconds
+from predis_core.curves import CurveFace
 from predis_core.errors import (
     CacheClosed,
     CacheUnusable,
@@ -24,40 +23,64 @@ from predis_core.errors import (
     MissingKeys,
     NotPicklable,
 )
+from predis_core.intake import Intake, Weigher
 from predis_core.lifetimes import deadlines_of, lifetimes_of
+from predis_core.listening import Listener, Listeners, RemovalReason
 from predis_core.loading import Loader, Loads
 from predis_core.mapping import TTL, DictFace, K, V, listed
-from predis_core.memoize import Batched, Memoized, batched, memoized
-from predis_core.memoize.functions import P, R
+from predis_core.memoize import FunctionFace
+from predis_core.namespaces import NamespaceFace
+from predis_core.native import OFF, Scalars
+from predis_core.pins import Pinned
 from predis_core.policies import Policy
+from predis_core.policies.choice import sees_values
+from predis_core.resizing import Turn
 from predis_core.snapshot import AnyPath, Codec, RestoreReport, SnapshotReport, Subject
-from predis_core.stores import Objects, Store
-from predis_core.table import invariants
+from predis_core.stores import Rows, Store
+from predis_core.table.batches import part_of
 from predis_core.table.cpu import CpuTable
-from predis_core.table.interface import Bools, Bytes, Keys, Status
+from predis_core.table.interface import Bools, CacheTable, Deleted, Keys, Reason
 from predis_core.table.keys import KeyKind, codec, spread_seed
 from predis_core.table.layout import Layout
 from predis_core.types import Evicted, Stats
 
 
-class Cache(DictFace[K, V], AsyncFace[K, V], Generic[K, V]):
+class Cache(
+    DictFace[K, V],
+    AsyncFace[K, V],
+    FunctionFace,
+    AdaptingFace,
+    CurveFace,
+    NamespaceFace,
+    Generic[K, V],
+):
     """A bounded, set-associative, in-process cache with batch and dict faces.
 
     Every method may be called from any thread.
 
     Args:
-        capacity: entries that fit; `len(cache)` never exceeds it.
-        policy: the eviction policy: a built-in's name, or an object that keeps the contract of
-            `predis_core.policies.contract`.
-        value: what is held per entry: `Objects()` or `Rows(dtype, shape)`.
-        keys: "int64", "str", "bytes" or "any"; by default "any" for Objects and "int64" for Rows.
+        capacity: entries that fit; `len(cache)` never exceeds it, unless `resize` is under way.
+            Rows need none with `memory=`.
+        policy: the eviction policy: a built-in's name, "auto" for one that is chosen while the
+            cache works, or an object that keeps the contract of `predis_core.policies.contract`.
+        value: what is held per entry: `Objects()`, `Rows(dtype, shape)` or `Blobs()`.
+        keys: "int64", "str", "bytes" or "any"; by default "any" for Objects, else "int64".
         ttl: default time to live, in seconds or as a timedelta; None or infinity: forever.
+        memory: bytes for tables and values, as an int or as text like "2GiB". Objects need a
+            weigher with it; keys that are Python objects come on top.
+        weigher: for Objects, gets a key and its value and returns the bytes that they are to
+            count for, an int.
+        on_removal: told of entries that leave, as `add_removal_listener` says; with one, or with a
+            policy that asks for it, the cache keeps what entries cost to load, in 8 bytes for each.
         loader: default for `get_or_load_many` and `get_or_load`: gets distinct ids (int64[m] for
             int64 keys, else a list) and returns values aligned with them, or a mapping.
         seed: fixes hashing, and with it where keys go; by default a new one per cache.
         clock: where the time comes from.
+        sampling: share of the keys whose lookups are followed in the background, for
+            `miss_ratio_curve` and `size_for`; None: of none.
         name: how the cache is called where several are shown.
-        device: "auto" or "cpu".
+        device: "cpu", "auto", which is the CPU so far, or a GPU: "cuda:N", or "cuda" for the first.
+            A cache on one has int64 keys, Rows, and one policy, of several the first candidate.
 
     Raises:
         ConfigurationError: naming the argument and the fix.
@@ -65,44 +88,83 @@ class Cache(DictFace[K, V], AsyncFace[K, V], Generic[K, V]):
 
     def __init__(
         self,
-        capacity: int,
+        capacity: int | None = None,
         *,
+        memory: int | str | None = None,
         policy: str | Policy | Any = policies.DEFAULT,
         value: Store | None = None,
         keys: KeyKind | None = None,
         ttl: float | timedelta | None = None,
         loader: Loader | None = None,
+        weigher: Weigher | None = None,
+        on_removal: Listener | None = None,
         seed: int | None = None,
         clock: Clock | None = None,
+        sampling: float | None = None,
         name: str = "default",
         device: str = "auto",
     ) -> None:
         self._unusable: CacheUnusable | None = None
-        self._store: Store = Objects() if value is None else _checked_store(value)
-        if device not in ("auto", "cpu"):
-            raise ConfigurationError(f"device: expected 'auto' or 'cpu', got {device!r}")
-        if clock is not None and not isinstance(clock, Clock):
-            raise ConfigurationError(
-                f"clock: expected a Clock, got {clock!r}; ManualClock() is one"
-            )
-        if loader is not None and not callable(loader):
-            raise ConfigurationError(f"loader: expected a callable, got {loader!r}")
-        layout = Layout.build(capacity)
-        spread = spread_seed(_checked_seed(seed))
+        self._native, self._scalars = OFF, Scalars(Cache)
+        self._store: Store = arguments.checked_store(value)
+        arguments.check_others(clock, loader)
+        self._given_seed = arguments.checked_seed(seed)
+        spread = spread_seed(self._given_seed)
         self._codec = codec(self._store.default_keys if keys is None else keys, spread)
-        self._table = CpuTable(
-            layout,
-            policies.get(policy),
-            spread,
-            self._store.column(layout.slots),
+        chosen = policies.get(policy)
+        self._memory = planning.checked(self._store, memory, weigher)
+        planned = planning.plan(
+            chosen,
+            self._store,
             key_refs=self._codec.has_refs,
+            capacity=None if capacity is None else Layout.build(capacity).slots,
+            memory=self._memory,
+            costs=on_removal is not None,
+        )
+        layout = Layout.build(planned.capacity)
+        holding = self._store.hold(planned.capacity, planned.values)
+        self._table: CacheTable = devices.table(
+            device,
+            lambda: CpuTable(
+                layout,
+                chosen,
+                spread,
+                holding.column,
+                key_refs=self._codec.has_refs,
+                limit=holding.limit,
+                arena=holding.arena,
+            ),
+            layout=layout,
+            policy=chosen,
+            seed=spread,
+            store=self._store,
+            keys=self._codec.kind,
+            sampled=sampling is not None or self._room() > 0,
         )
         self._seed = spread
         self._clock = clock or Clock()
         self._ttl = 0 if ttl is None else nanoseconds(ttl)
-        self._loader = loader
-        self._loads = Loads(_Target(self._table, self._store, self._clock), self._store)
+        self._loader, self._weigher = loader, weigher
+        self._listeners = Listeners(name, self._codec, self._store)
+        if on_removal is not None:
+            self._listeners.add(on_removal, name="on_removal")
+        self._intake = Intake(
+            self._table,
+            self._store,
+            self._codec,
+            self._clock,
+            self._listeners,
+            weigher,
+            on_removal is not None or sees_values(chosen),
+        )
+        self._loads = Loads(self._intake, self._store)
+        self._turn, self._capacities = Turn(name, 2), Turn(name, 1)
+        self._root: Self | None = None
+        self._namespaces: dict[str, Self] = {}
+        self._whole = layout.slots
         self.name = name
+        self._begin_sampling(sampling)
+        self._begin_choosing()
         runtime.watch_fork(self)
 
     # ------------------------------------------------------------------ the batch face
@@ -112,12 +174,13 @@ class Cache(DictFace[K, V], AsyncFace[K, V], Generic[K, V]):
 
         Args:
             keys: n keys: an array, a tensor or a sequence.
-            out: for Rows, an array or tensor [n, *shape] of the cache's dtype to write into.
+            out: for Rows, an array or tensor [n, *shape] of the cache's dtype to write into; for
+                Blobs(), a `Packed` to fill.
 
         Returns:
             (values, hit): for Rows an array [n, *shape] whose missed rows are zero, or `out` with
-            missed rows untouched; for Objects a list with None for a miss. hit is bool[n]; only it
-            decides.
+            missed rows untouched; else a list with None for a miss, or `out` with empty ones. hit
+            is bool[n]; only it decides.
 
         Raises:
             KeyKindError: if a key is not of the cache's kind.
@@ -158,23 +221,29 @@ class Cache(DictFace[K, V], AsyncFace[K, V], Generic[K, V]):
             KeyKindError, ValueShapeError, ConfigurationError: if keys, values or ttl do not fit.
         """
         batch = self._encode(keys)
-        rows = self._store.coerce(values, len(batch.words))
-        lifetimes = self._lifetimes(ttl, len(batch.words))
-        self._overrule(batch)
+        n = len(batch.words)
+        rows = self._store.admit(values, n)
+        weights = self._intake.weights(batch, rows)
+        lifetimes = self._lifetimes(ttl, n)
+        self._loads.overrule(batch)
         now = self._clock.monotonic()
-        result = self._table.insert(
+        inserted = self._intake.put(
             batch,
-            self._store.take_over(rows),
+            rows,
             now,
-            deadlines=deadlines_of(lifetimes, now, len(batch.words)),
-            return_displaced=return_evicted,
+            deadlines_of(lifetimes, now, n),
+            weights=weights,
+            want_removed=return_evicted,
         )
-        stored: Bools = (result.status == Status.INSERTED) | (result.status == Status.UPDATED)
+        stored = inserted.stored
+        if self._table.is_sealed and not stored.any():
+            self._check()  # it was closed meanwhile
         if not return_evicted:
             return stored
-        gone = _subset(result.evicted_keys, result.evicted)
-        values_gone = result.displaced[result.evicted]
-        return stored, Evicted(self._codec.decode(gone), self._store.present(values_gone))
+        removed = inserted.removed
+        assert removed is not None
+        gone = self._listeners.shown(removed, removed.reasons == Reason.EVICTED)
+        return stored, Evicted(gone.keys, gone.values)
 
     def contains_many(self, keys: Any) -> Bools:
         """Return which of n keys are present (bool[n]); neither counts nor notes a use."""
@@ -189,12 +258,26 @@ class Cache(DictFace[K, V], AsyncFace[K, V], Generic[K, V]):
 
     def delete_many(self, keys: Any) -> Bools:
         """Remove n keys; return which were present (bool[n])."""
-        return self._deleted(self._encode(keys))
+        return self._deleted(self._encode(keys)).deleted
 
-    def _deleted(self, batch: Keys, out: Any = None) -> Bools:
-        """Remove keys, and put the values that they had into `out`."""
-        self._overrule(batch)
-        return self._table.delete(batch, self._clock.monotonic(), out=out)
+    def _deleted(self, batch: Keys, want_removed: bool = False) -> Deleted:
+        """Remove keys, and return what they had if it is wanted."""
+        self._loads.overrule(batch)
+        now, listeners = self._clock.monotonic(), self._listeners
+        gone = self._table.delete(batch, now, want_removed=want_removed or bool(listeners))
+        if listeners:
+            listeners.tell(gone.removed)
+        return gone
+
+    def pinned(self, keys: Any) -> Pinned:
+        """Return a context in which the entries of n keys do not leave to make room.
+
+        `with cache.pinned(keys) as values:` has their values as `get_many` returns them, and the
+        context's `hit` says which there were. They may still be deleted, replaced or expire. Pins
+        are counted: an entry stays until the last context is left.
+        """
+        batch, now = self._encode(keys), self._clock.monotonic
+        return Pinned(lambda: self._table, batch, now, self.get_many, self._check)
 
     def get_or_load_many(
         self,
@@ -228,7 +311,7 @@ class Cache(DictFace[K, V], AsyncFace[K, V], Generic[K, V]):
         batch = self._encode(keys)
         lifetimes = self._lifetimes(ttl, len(batch.words))
         values, _, found = self._filled(batch, load, lifetimes)
-        return self._answer(batch, values, found, missing)
+        return self._answer(batch, self._store.present(values), found, missing)
 
     def _demanded(self, loader: Loader | None, missing: str) -> Loader:
         """Return the loader of a call, or say what is wrong with what was asked for."""
@@ -241,14 +324,14 @@ class Cache(DictFace[K, V], AsyncFace[K, V], Generic[K, V]):
             )
         return demanded
 
-    def _answer(self, batch: Keys, values: npt.NDArray[Any], found: Bools, missing: str) -> Any:
+    def _answer(self, batch: Keys, values: Any, found: Bools, missing: str) -> Any:
         """Return what a call that loads does."""
         if missing == "mask":
-            return self._store.present(values), found
+            return values, found
         if not found.all():
-            absent = self._codec.decode(_subset(batch, ~found))
+            absent = self._codec.decode(part_of(batch, ~found))
             raise MissingKeys(list(dict.fromkeys(listed(absent))))
-        return self._store.present(values)
+        return values
 
     def _filled(
         self, batch: Keys, loader: Loader, lifetimes: Any
@@ -264,97 +347,6 @@ class Cache(DictFace[K, V], AsyncFace[K, V], Generic[K, V]):
         finally:
             self._loads.end(call)
         return target.array, hit, found
-
-    # ------------------------------------------------------------------ functions
-
-    @overload
-    def memoize(self, fn: Callable[P, R], /) -> Memoized[P, R]: ...
-
-    @overload
-    def memoize(
-        self,
-        fn: None = None,
-        /,
-        *,
-        ttl: str | float | timedelta | None = None,
-        key: Callable[..., Any] | None = None,
-        typed: bool = False,
-        name: str | None = None,
-        cache_exceptions: type[Exception] | tuple[type[Exception], ...] = (),
-    ) -> Callable[[Callable[P, R]], Memoized[P, R]]: ...
-
-    def memoize(
-        self,
-        fn: Callable[..., Any] | None = None,
-        /,
-        *,
-        ttl: str | float | timedelta | None = None,
-        key: Callable[..., Any] | None = None,
-        typed: bool = False,
-        name: str | None = None,
-        cache_exceptions: type[Exception] | tuple[type[Exception], ...] = (),
-    ) -> Any:
-        """Decorate a function, method or coroutine function so that its results are cached.
-
-        Of equal calls at a time one runs the function, and the others wait for it.
-
-        Args:
-            fn: the function; without it, a decorator is returned.
-            ttl: time to live of results: seconds, a timedelta or text such as "5m"; None: the
-                cache's default.
-            key: gets the arguments and returns what tells calls apart; by default all arguments,
-                which have to be hashable. Caches of other keys than "any" need one.
-            typed: whether arguments of different types differ although they are equal.
-            name: stands for the function in its keys. Functions of one name share results; without
-                one, nothing is shared, not even with what decorates the same function again.
-            cache_exceptions: exceptions that are cached and raised again, as results are returned;
-                others are not cached.
-
-        Returns:
-            A `Memoized` function, which raises what `fn` raises.
-
-        Raises:
-            ConfigurationError: naming the argument that does not fit.
-        """
-        decorate = functools.partial(
-            memoized,
-            self,
-            ttl=ttl,
-            key=key,
-            typed=typed,
-            name=name,
-            cache_exceptions=cache_exceptions,
-        )
-        return decorate if fn is None else decorate(fn)
-
-    def batch(
-        self,
-        fn: Callable[[Any], Any],
-        *,
-        key: Callable[[Any], Any] | None = None,
-        ttl: str | float | timedelta | None = None,
-        name: str | None = None,
-        max_batch: int | None = None,
-    ) -> Batched:
-        """Return a function over a batch of items that computes only those that are not cached.
-
-        Args:
-            fn: gets the distinct missing items in order of first appearance (int64[m] where they
-                are int64 keys themselves, else a list) and returns values aligned with them, or a
-                mapping from item to value. It may be a coroutine function.
-            key: gets an item and returns its key; by default the item itself, which has to be
-                hashable.
-            ttl: as for `memoize`; each call may give its own, also one per item.
-            name: as for `memoize`: the model, say, that `fn` computes with.
-            max_batch: how many items `fn` gets at a time at most; None: all in one call.
-
-        Returns:
-            A `Batched` function, which raises as `get_or_load_many` does, with items as ids.
-
-        Raises:
-            ConfigurationError: naming the argument that does not fit.
-        """
-        return batched(self, fn, key=key, ttl=ttl, name=name, max_batch=max_batch)
 
     # ------------------------------------------------------------------ what is held
 
@@ -374,10 +366,42 @@ class Cache(DictFace[K, V], AsyncFace[K, V], Generic[K, V]):
         return list(zip(keys, self._store.present(entries.values), strict=True))
 
     def clear(self) -> None:
-        """Remove every entry."""
+        """Remove every entry, those of namespaces not included."""
         self._check()
+        self._clear()
+
+    def _clear(self) -> None:
         self._loads.overrule_all()
-        self._table.clear()
+        # One table all the time, whatever listeners do: it hands on to what takes its place.
+        table, now = self._table, self._clock.monotonic()
+        if not self._listeners:
+            table.clear(now)
+            return
+        for removed in table.clearing(now):
+            self._listeners.tell(removed)
+
+    def add_removal_listener(
+        self, listener: Listener, *, reasons: Iterable[RemovalReason] | None = None
+    ) -> None:
+        """Have a listener called with the `Removals` of each batch of which entries leave.
+
+        It is called in the thread whose call made them leave, after every lock, so that it may use
+        the cache; what it raises is logged, and after 3 failures in a row it is not called any
+        more. `close()` clears, and so tells of all that is left.
+
+        Args:
+            listener: gets a `Removals`; no coroutine function.
+            reasons: those that it wants to be told; None: all.
+
+        Raises:
+            ConfigurationError: if the listener does not fit, or a reason is unknown.
+        """
+        self._check()
+        self._listeners.add(listener, reasons)
+
+    def remove_removal_listener(self, listener: Listener) -> bool:
+        """Do not call a listener any more; return whether it was called so far."""
+        return self._listeners.remove(listener)
 
     def ttl_left(self, key: K) -> float | None:
         """Return the seconds that an entry still has, or None if it does not expire.
@@ -395,16 +419,20 @@ class Cache(DictFace[K, V], AsyncFace[K, V], Generic[K, V]):
 
     @property
     def capacity(self) -> int:
-        """Entries that fit."""
-        return self._table.layout.slots
+        """Entries that fit, those of namespaces not included."""
+        return self._table.newest.layout.slots
 
     def stats(self) -> Stats:
-        """Return what the cache did since it was opened."""
+        """Return what the cache did since it was opened; each namespace has stats of its own."""
         self._check()
-        counters = self._table.counters()
+        counters = {c.name.lower(): count for c, count in self._table.counters().items()}
+        if isinstance(self._store, Rows):
+            weighed = {"size": "bytes", "hits": "hit_bytes", "insertions": "inserted_bytes"}
+            row_bytes = self._store.bytes_per_slot(False)
+            counters |= {of: row_bytes * counters[count] for count, of in weighed.items()}
         loads, failures, saved = self._loads.counts()
         return Stats(
-            **{counter.name.lower(): count for counter, count in counters.items()},
+            **counters,
             loads=loads,
             load_failures=failures,
             loads_saved=saved,
@@ -416,10 +444,13 @@ class Cache(DictFace[K, V], AsyncFace[K, V], Generic[K, V]):
 
         Raises:
             InvariantError: listing what is broken.
+            CacheBusy: from within a resize, a snapshot or a restore.
         """
         self._check()
-        if found := invariants.broken(self._table.dump(), self._table.layout, self._seed):
-            raise InvariantError(f"cache {self.name!r}: " + "; ".join(found))
+        with self._turn:  # the policy may be about to change, in the background
+            for table in dict.fromkeys((self._table, self._table.newest)):
+                if found := table.broken():
+                    raise InvariantError(f"cache {self.name!r}: " + "; ".join(found))
 
     def snapshot(self, path: AnyPath, *, codec: Codec | None = None) -> SnapshotReport:
         """Write every entry to a file, which appears under its name when all of it is on the disk.
@@ -436,9 +467,12 @@ class Cache(DictFace[K, V], AsyncFace[K, V], Generic[K, V]):
 
         Raises:
             SnapshotError: naming the key and the type that cannot be written.
+            CacheBusy: from within a resize, another snapshot or a restore, as of `codec`.
+            DeviceError: if the cache is on a GPU; so do `restore`, `resize` and `namespace`.
             OSError: if the file cannot be written. Either way, an old one is still there.
         """
-        return snapshot.write(self._subject(), path, codec)
+        with self._turn:
+            return snapshot.write(self._subject(), path, codec)
 
     def restore(self, path: AnyPath, *, codec: Codec | None = None) -> RestoreReport:
         """Store the entries of a snapshot in free places; what the cache holds stays as it is.
@@ -452,21 +486,63 @@ class Cache(DictFace[K, V], AsyncFace[K, V], Generic[K, V]):
 
         Raises:
             SnapshotError: if the file is not whole, or does not fit; the cache is unchanged.
+            CacheBusy: as `snapshot`.
             OSError: if the file cannot be read; the cache is unchanged.
         """
-        return snapshot.restore(self._subject(), path, codec)
+        with self._turn:
+            return snapshot.restore(self._subject(), path, codec)
 
     def _subject(self) -> Subject:
         self._check()
-        return Subject(self.name, self._table, self._store, self._codec, self._clock, self._check)
+        self._cpu_table("are no snapshots")
+        self._settle()
+        return Subject(
+            self.name,
+            self._cpu_table("are no snapshots"),
+            self._store,
+            self._codec,
+            self._clock,
+            self._intake,
+            self._check,
+        )
 
     def close(self) -> None:
-        """Give up every entry; using the cache afterwards raises CacheClosed. Twice is harmless."""
-        if self._unusable is None:
-            self.clear()
-            self._unusable = CacheClosed(
-                f"cache {self.name!r} is closed; open another with Cache(...)"
-            )
+        """Give up every entry and namespace; using them afterwards raises CacheClosed.
+
+        Twice is harmless. To close a namespace is to drop it.
+        """
+        if self._unusable is not None:
+            return
+        if self._root is not None:
+            self._root._drop(self.name.removeprefix(f"{self._root.name}/"), self)
+            return
+        said = "is closed; open another with Cache(...)"
+        self._end(CacheClosed(f"cache {self.name!r} {said}"))
+        for each in list(self._namespaces.values()):
+            each._end(CacheClosed(f"cache {each.name!r} {said}"))
+
+    def _end(self, error: CacheUnusable) -> None:
+        self._unusable = error
+        self._no_longer()
+        self._chosen()
+        self._scalars.drop(self)
+        # What other threads are about to set would be told to nobody.
+        self._table.seal()
+        self._clear()
+
+    def _beside(self, **arguments: Any) -> Self:
+        """Return another cache with the same settings, but for some arguments."""
+        same: dict[str, Any] = {
+            "policy": self._resized().given,
+            "value": self._store,
+            "keys": self._codec.kind,
+            "loader": self._loader,
+            "weigher": self._weigher,
+            "seed": self._given_seed,
+            "clock": self._clock,
+            "device": devices.CPU,
+        }
+        return type(self)(**same | arguments)
 
     def __enter__(self) -> Cache[K, V]:
         self._check()
@@ -504,6 +580,7 @@ class Cache(DictFace[K, V], AsyncFace[K, V], Generic[K, V]):
             f"cache {self.name!r} was opened before this process forked; open one in each child, "
             "or start workers with multiprocessing's 'spawn' method"
         )
+        self._scalars.drop(self)
 
     # ------------------------------------------------------------------ what the faces share
 
@@ -521,42 +598,3 @@ class Cache(DictFace[K, V], AsyncFace[K, V], Generic[K, V]):
 
     def _lifetimes(self, ttl: TTL, n: int) -> Any:
         return self._ttl if ttl is None else lifetimes_of(ttl, n)
-
-    def _overrule(self, batch: Keys) -> None:
-        if self._loads.under_way:
-            self._loads.overrule(listed(self._codec.decode(batch)))
-
-
-class _Target:
-    """What loading sees of a cache; see `loading.LoadTarget`."""
-
-    def __init__(self, table: CpuTable, store: Store, clock: Clock) -> None:
-        self._table, self._store, self._clock = table, store, clock
-
-    def find(self, keys: Keys, out: npt.NDArray[Any]) -> Bools:
-        now = self._clock.monotonic()
-        return self._table.fetch(keys, now, out, zero=out.dtype != object, count=False)
-
-    def store(self, keys: Keys, values: npt.NDArray[Any], ttl: Any, veto: Bytes) -> None:
-        now = self._clock.monotonic()
-        deadlines = deadlines_of(ttl, now, len(keys.words))
-        # What is resident by now was set during the load, and wins.
-        self._table.insert(keys, values, now, deadlines=deadlines, absent_only=True, veto=veto)
-
-
-def _checked_store(value: Any) -> Store:
-    if isinstance(value, Store):
-        return value
-    raise ConfigurationError(f"value: expected Objects() or Rows(dtype, shape), got {value!r}")
-
-
-def _checked_seed(seed: int | None) -> int:
-    if seed is None:
-        return int(np.random.SeedSequence().generate_state(1, np.uint64)[0])
-    if isinstance(seed, bool) or not hasattr(seed, "__index__"):
-        raise ConfigurationError(f"seed: expected an int, got {seed!r}")
-    return operator.index(seed)
-
-
-def _subset(keys: Keys, where: Bools) -> Keys:
-    return Keys(keys.words[where], None if keys.refs is None else keys.refs[where])

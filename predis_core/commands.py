@@ -9,11 +9,12 @@ from typing import Any
 import click
 import msgspec
 
-from predis_core import clock, config, opening, policies, showing
+from predis_core import clock, config, opening, showing
 from predis_core.config import Configuration
 from predis_core.errors import ConfigurationError
 from predis_core.host import control, discovery
 from predis_core.host.states import HostStatus
+from predis_core.planning import MemoryPlan
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 JSON_OPTION = click.option(
@@ -35,7 +36,8 @@ def plugins(configuration: Path | None, state_dir: Path | None, as_json: bool) -
 
     Without FILE: the installed plugins, none of which is imported. With FILE, those that it names
     are imported and their sections read, but they are not started. For running processes: how each
-    plugin is and why, its failures, and what its observers cost a batch.
+    plugin is and why, its failures, what its observers cost a batch, and of how many accesses its
+    samplers were told.
     """
     decoded = None if configuration is None else config.load(configuration)
     if state_dir is None and decoded is not None:
@@ -71,7 +73,8 @@ def check(configuration: Path, as_json: bool) -> None:
     """Check a configuration: read FILE, import the plugins that it names, and show what holds.
 
     Environment variables that override it are taken into account. Secrets are not shown. No plugin
-    is started.
+    is started. Where the memory of the cache goes is shown too, unless a plugin may choose its
+    policy.
     """
     decoded = config.load(configuration)
     problems: list[str] = []
@@ -88,21 +91,35 @@ def check(configuration: Path, as_json: bool) -> None:
             kinds.append(loaded.kind)
             sections[section.name] = config.redacted(loaded.options)
     # A plugin that is not started has not offered its policies yet.
-    if not any(hasattr(kind, "predis_register") for kind in kinds):
+    plan: MemoryPlan | None = None
+    if not any(hasattr(kind, hook) for kind in kinds for hook in opening.HAVE_A_SAY):
         try:
-            policies.get(decoded.cache.policy)
+            plan = opening.plan_of(decoded)
         except ConfigurationError as error:
-            problems.append(f"{decoded.source}: cache.{error}")
+            problems.append(str(error))
+    whole = decoded.cache.capacity if plan is None else plan.capacity
+    if whole is not None:
+        try:
+            opening.check_namespaces(decoded, whole)
+        except ConfigurationError as error:
+            problems.append(str(error))
     shown = {
         "host": config.redacted(decoded.host),
         "cache": config.redacted(decoded.cache),
         "plugins": sections,
     }
     if as_json:
-        document = {"configuration": shown, "problems": problems, "warnings": warnings}
+        document = {
+            "configuration": shown,
+            "memory": None if plan is None else showing.memory(plan),
+            "problems": problems,
+            "warnings": warnings,
+        }
         click.echo(json_text.dumps(document, indent=2))
     else:
         click.echo(showing.tree(shown))
+        if plan is not None:
+            click.echo(showing.table_of_memory(plan))
         for text in warnings:
             click.echo(f"skipped: {text}")
     if problems:
@@ -116,7 +133,7 @@ def check(configuration: Path, as_json: bool) -> None:
     "line. Example: predis warmup predis.toml"
 )
 @click.argument("configuration", required=False, type=FILE, metavar="[FILE]")
-@click.option("--policy", help="An eviction policy, in place of FILE's. Default: s3fifo.")
+@click.option("--policy", help="An eviction policy, in place of FILE's. Default: auto.")
 def warmup(configuration: Path | None, policy: str | None) -> None:
     """Compile the kernels that the cache of FILE needs, so that its process need not.
 
@@ -132,10 +149,12 @@ def warmup(configuration: Path | None, policy: str | None) -> None:
         else config.load(configuration)
     )
     chosen = opening.policy_of(_with_policy(decoded, policy))
-    store = opening.store_of(decoded.cache.value)
-    keys = decoded.cache.keys or store.default_keys
+    section = decoded.cache
+    store = opening.store_of(section.value)
+    keys = section.keys or store.default_keys
     begin = clock.stopwatch()
-    warm(chosen, store, decoded.cache.keys)
+    weighed, sampled = section.memory is not None, section.sampling is not None
+    warm(chosen, store, section.keys, weighed=weighed, sampled=sampled)
     seconds = (clock.stopwatch() - begin) / clock.NANOSECONDS
     click.echo(f"policy {chosen.name}, {keys} keys, {store}: ready after {seconds:.1f} s")
 

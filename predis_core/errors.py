@@ -12,11 +12,14 @@
     ├── CacheUnusable      (RuntimeError)
     │   ├── CacheClosed                      used after close()
     │   └── ForkedCache                      used in a child process after fork()
+    ├── CacheBusy          (RuntimeError)    resize() within a snapshot(), say, of the same cache
     ├── NotPicklable       (TypeError)       a cache was pickled or copied
     ├── UnsupportedRuntime (RuntimeError)    free-threaded build or sub-interpreter
+    ├── DeviceError        (RuntimeError)    a GPU, its driver or its compiler fails or is missing
     ├── LoaderError                          a loader failed or returned what does not fit
     │   └── LoaderDeadlock                   a loader waits for an id that waits for it
     ├── MissingKeys        (KeyError)        a loader does not know some ids
+    ├── CurveError         (ValueError)      a miss-ratio curve cannot tell what is asked
     ├── SnapshotError      (ValueError)      a snapshot cannot be written or restored
     └── InvariantError     (AssertionError)  check_invariants() found a broken promise
 
@@ -64,7 +67,7 @@ class ValueShapeError(PredisError, ValueError):
 
 
 class CacheFull(PredisError):
-    """The dict face could not store an entry, because nothing in its set may leave."""
+    """The dict face could not store an entry: nothing may leave, or not enough, to make room."""
 
 
 class CacheUnusable(PredisError, RuntimeError):
@@ -79,12 +82,20 @@ class ForkedCache(CacheUnusable):
     """The cache was built before `fork()` and used in the child process."""
 
 
+class CacheBusy(PredisError, RuntimeError):
+    """A thread began what waits for what the same thread is in; nothing was done."""
+
+
 class NotPicklable(PredisError, TypeError):
     """A cache was pickled or copied."""
 
 
 class UnsupportedRuntime(PredisError, RuntimeError):
     """This interpreter (free-threaded build, sub-interpreter) is not supported yet."""
+
+
+class DeviceError(PredisError, RuntimeError):
+    """A GPU, its driver or its compiler fails or is missing, or a cache on one lacks a verb."""
 
 
 class LoaderError(PredisError):
@@ -125,6 +136,10 @@ class MissingKeys(PredisError, KeyError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.ids,)
+
+
+class CurveError(PredisError, ValueError):
+    """A miss-ratio curve cannot tell what is asked: too little was sampled, or no size does it."""
 
 
 class SnapshotError(PredisError, ValueError):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
-    from predis_core.plugin import CacheView, Exporter, MetricSource, Observer, Registry
+    from predis_core.plugin import CacheView, Exporter, MetricSource, Observer, Registry, Sampler
     from predis_core.types import Event, Health
 
 HOOK_API = 1
@@ -52,6 +52,17 @@ def predis_observers(cache: CacheView) -> Sequence[Observer] | None:
 
     When: a cache is built.
     Returns: objects with `on_batch(stats)`, or None.
+    If it raises: the failure is counted, the cache opens without them.
+    """
+
+
+@hookspec
+def predis_samplers(cache: CacheView) -> Sequence[Sampler] | None:
+    """Look at accesses with their keys: at some batches whole, or at every lookup of some keys.
+
+    When: a cache is built.
+    Returns: objects with a `stream`, a `rate`, an `interval` and `on_sample(sample)`, called in the
+        plugin's own thread, and for the last time when the cache closes; or None.
     If it raises: the failure is counted, the cache opens without them.
     """
 

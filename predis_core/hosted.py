@@ -1,22 +1,28 @@
 """Caches that a configuration opened with plugins.
 
 A cache without plugins is a plain `Cache`. One whose plugins neither watch batches nor export
-anything differs from it in `close()` only. Only the others pay for being measured.
+anything differs from it in `close()` only. Only the others pay for being measured, and only those
+of whose batches samplers want some pay for the draw.
 """
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from predis_core import host, telemetry
+from predis_core.adapt.sampled import Noted
 from predis_core.cache import Cache
 from predis_core.clock import stopwatch
+from predis_core.errors import CacheUnusable
 from predis_core.host import Session
+from predis_core.host.sampling import EVENTS
 from predis_core.mapping import K, V
-from predis_core.table.interface import Bools
+from predis_core.table.interface import Bools, Deleted, Keys
 from predis_core.telemetry import MANY, Latencies
 from predis_core.types import BatchStats, Sample
 
@@ -32,8 +38,8 @@ class HostedCache(Cache[K, V]):
     """
 
     def __init__(self, session: Session, **arguments: Any) -> None:
-        super().__init__(**arguments)
         self._session = session
+        super().__init__(**arguments)
 
     def close(self) -> None:
         """Let plugins take leave, then give up every entry. Twice is harmless.
@@ -42,23 +48,128 @@ class HostedCache(Cache[K, V]):
             Exception: with `strict`, what a plugin raised; the cache is closed all the same.
         """
         try:
-            if self._unusable is None:
+            if self._unusable is None and self._root is None:
                 host.close(self._session, "closed")
         finally:
             super().close()
 
+    def decoder(self) -> Callable[[Keys], Any]:
+        """Return what turns a table's keys into a user's, and does not keep the cache alive."""
+        return self._codec.decode
+
+    def sample_keys(self, rate: float, capacity: int) -> None:
+        """Note lookups of that share of keys, so many at a time; with rate 0, none any longer."""
+        self._check()
+        self._sampled.want(self._followable(), "plugins", rate, capacity)
+
+    def sampled_keys(self, since: int, rate: float) -> Noted:
+        """Return what was noted, of keys that a lower rate has too; CacheUnusable once closed."""
+        self._check()
+        return self._sampled.read(self._followable(), since, rate)
+
+    def _room(self) -> int:
+        return EVENTS if self._session.samples_keys else 0
+
+    def _beside(self, **arguments: Any) -> Self:
+        return super()._beside(session=self._session, **arguments)
+
     def samples(self) -> list[Sample]:
-        """Return what the cache itself measures."""
+        """Return what the cache itself and its namespaces measure."""
         found = list(telemetry.samples_of(self.name, self.stats()))
-        found.append(Sample(telemetry.MEMORY, (self.name,), self._table.memory))
+        found.append(Sample(telemetry.MEMORY, (self.name,), self.nbytes))
         built = (self._table.policy.name, self._codec.kind, str(self._store))
         labels = (self.name, *built, _VERSION)
         found.append(Sample(telemetry.INFO, labels, 1))
+        for each in self.namespaces().values():
+            with contextlib.suppress(CacheUnusable):  # dropped meanwhile
+                found += each.samples()
         return found
+
+
+class SampledCache(HostedCache[K, V]):
+    """A cache of whose batches some are drawn for samplers."""
+
+    def __init__(self, session: Session, **arguments: Any) -> None:
+        super().__init__(session, **arguments)
+        self._draw = session.draw
+        self._numbers = session.draw.numbers
+        self._epoch = self._clock.wall() - self._clock.monotonic()
+
+    def _drawn(
+        self, number: int, operation: str, keys: Any
+    ) -> tuple[Keys, Callable[[Bools], Bools]]:
+        """Return the keys of a batch that is due, and what takes its found mask."""
+        batch = self._encode(keys)
+        time = self._epoch + self._clock.monotonic()
+        return batch, self._draw.note(number, operation, time, batch)
+
+    def get_many(self, keys: Any, *, out: Any = None) -> tuple[Any, Bools]:
+        number = next(self._numbers)
+        if number >= self._draw.due:
+            batch, take = self._drawn(number, "get", keys)
+            values, hit = Cache.get_many(self, batch, out=out)
+            return values, take(hit)
+        # `Cache.get_many` and `_encode` without the calls, which pays for the count.
+        if self._unusable is not None:
+            self._check()
+        batch = keys if type(keys) is Keys else self._codec.encode(keys)
+        target = self._store.target(len(batch.words), out)
+        hit = self._table.fetch(batch, self._clock.monotonic(), target.buffer, zero=target.zero)
+        return (self._store.present(target.array) if out is None else out), hit
+
+    def set_many(self, keys: Any, values: Any, **options: Any) -> Any:
+        number = next(self._numbers)
+        if number < self._draw.due:
+            return Cache.set_many(self, keys, values, **options)
+        batch, take = self._drawn(number, "set", keys)
+        result = Cache.set_many(self, batch, values, **options)
+        take(_stored(result))
+        return result
+
+    def contains_many(self, keys: Any) -> Bools:
+        number = next(self._numbers)
+        if number < self._draw.due:
+            return Cache.contains_many(self, keys)
+        batch, take = self._drawn(number, "contains", keys)
+        return take(Cache.contains_many(self, batch))
+
+    def touch_many(self, keys: Any) -> Bools:
+        number = next(self._numbers)
+        if number < self._draw.due:
+            return Cache.touch_many(self, keys)
+        batch, take = self._drawn(number, "touch", keys)
+        return take(Cache.touch_many(self, batch))
+
+    def _deleted(self, batch: Any, want_removed: bool = False) -> Deleted:
+        number = next(self._numbers)
+        if number < self._draw.due:
+            return Cache._deleted(self, batch, want_removed)
+        _, take = self._drawn(number, "delete", batch)
+        gone = Cache._deleted(self, batch, want_removed)
+        return gone._replace(deleted=take(gone.deleted))
+
+    def _filled(self, batch: Any, loader: Any, lifetimes: Any) -> tuple[Any, Bools, Bools]:
+        number = next(self._numbers)
+        if number < self._draw.due:
+            return Cache._filled(self, batch, loader, lifetimes)
+        _, take = self._drawn(number, "load", batch)
+        values, hit, found = Cache._filled(self, batch, loader, lifetimes)
+        return values, take(hit), found
+
+    async def _afilled(self, batch: Any, loader: Any, lifetimes: Any) -> tuple[Any, Bools, Bools]:
+        number = next(self._numbers)
+        if number < self._draw.due:
+            return await Cache._afilled(self, batch, loader, lifetimes)
+        _, take = self._drawn(number, "load", batch)
+        values, hit, found = await Cache._afilled(self, batch, loader, lifetimes)
+        return values, take(hit), found
 
 
 class MeasuredCache(HostedCache[K, V]):
     """A cache whose batches are timed, and of whose batches observers are told."""
+
+    _timed: type[Cache[Any, Any]] = Cache
+    """Whose verbs they are."""
 
     def __init__(self, session: Session, **arguments: Any) -> None:
         super().__init__(session, **arguments)
@@ -78,7 +189,7 @@ class MeasuredCache(HostedCache[K, V]):
 
     def get_many(self, keys: Any, *, out: Any = None) -> tuple[Any, Bools]:
         begin = stopwatch()
-        result = Cache.get_many(self, keys, out=out)
+        result = self._timed.get_many(self, keys, out=out)
         nanoseconds = stopwatch() - begin
         # `_took` without a call: of all verbs, this one is called the most.
         waiting = self._gets.waiting
@@ -91,38 +202,37 @@ class MeasuredCache(HostedCache[K, V]):
 
     def set_many(self, keys: Any, values: Any, **options: Any) -> Any:
         begin = stopwatch()
-        result = Cache.set_many(self, keys, values, **options)
-        stored = result[0] if isinstance(result, tuple) else result
-        self._took("set", stored, stopwatch() - begin)
+        result = self._timed.set_many(self, keys, values, **options)
+        self._took("set", _stored(result), stopwatch() - begin)
         return result
 
     def contains_many(self, keys: Any) -> Bools:
         begin = stopwatch()
-        present = Cache.contains_many(self, keys)
+        present = self._timed.contains_many(self, keys)
         self._took("contains", present, stopwatch() - begin)
         return present
 
     def touch_many(self, keys: Any) -> Bools:
         begin = stopwatch()
-        present = Cache.touch_many(self, keys)
+        present = self._timed.touch_many(self, keys)
         self._took("touch", present, stopwatch() - begin)
         return present
 
-    def _deleted(self, batch: Any, out: Any = None) -> Bools:
+    def _deleted(self, batch: Any, want_removed: bool = False) -> Deleted:
         begin = stopwatch()
-        present = Cache._deleted(self, batch, out)
-        self._took("delete", present, stopwatch() - begin)
-        return present
+        gone = self._timed._deleted(self, batch, want_removed)
+        self._took("delete", gone.deleted, stopwatch() - begin)
+        return gone
 
     def _filled(self, batch: Any, loader: Any, lifetimes: Any) -> tuple[Any, Bools, Bools]:
         begin = stopwatch()
-        values, hit, found = Cache._filled(self, batch, loader, lifetimes)
+        values, hit, found = self._timed._filled(self, batch, loader, lifetimes)
         self._took("load", hit, stopwatch() - begin)
         return values, hit, found
 
     async def _afilled(self, batch: Any, loader: Any, lifetimes: Any) -> tuple[Any, Bools, Bools]:
         begin = stopwatch()
-        values, hit, found = await Cache._afilled(self, batch, loader, lifetimes)
+        values, hit, found = await self._timed._afilled(self, batch, loader, lifetimes)
         self._took("load", hit, stopwatch() - begin)
         return values, hit, found
 
@@ -132,3 +242,24 @@ class MeasuredCache(HostedCache[K, V]):
             labels = (self.name, operation)
             found.append(Sample(telemetry.BATCH_SECONDS, labels, latencies.read()))
         return found
+
+
+class MeasuredSampledCache(MeasuredCache[K, V], SampledCache[K, V]):
+    """Both."""
+
+    _timed = SampledCache
+
+
+KINDS: dict[tuple[bool, bool], type[HostedCache[Any, Any]]] = {
+    (False, False): HostedCache,
+    (False, True): SampledCache,
+    (True, False): MeasuredCache,
+    (True, True): MeasuredSampledCache,
+}
+"""By whether batches are measured and whether some are sampled."""
+
+
+def _stored(result: Any) -> Bools:
+    """Return what was stored, of what `set_many` returns."""
+    stored: Bools = result[0] if isinstance(result, tuple) else result
+    return stored

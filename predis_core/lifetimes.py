@@ -55,6 +55,6 @@ def deadlines_of(lifetimes: Any, now: int, n: int) -> npt.NDArray[np.int64] | No
         now: nanoseconds of the monotonic clock.
         n: how many entries there are.
     """
-    if np.ndim(lifetimes) == 0:
+    if isinstance(lifetimes, int):
         return np.full(n, now + lifetimes, np.int64) if lifetimes else None
     return np.where(lifetimes > 0, now + lifetimes, 0)

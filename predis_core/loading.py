@@ -23,12 +23,14 @@ from __future__ import annotations
 import inspect
 import itertools
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from array import array
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from predis_core.clock import stopwatch
 from predis_core.errors import LoaderDeadlock, LoaderError, ValueShapeError, shown
 from predis_core.flights import (
     LOOK_AFTER,
@@ -43,10 +45,12 @@ from predis_core.flights import (
     refuse_deadlock,
     waiting,
 )
+from predis_core.ids import Claims, dicts_of, distinct, listed, parts
 from predis_core.stores.base import Store
+from predis_core.table.batches import part_of
 from predis_core.table.interface import Bools, Bytes, Int64s, Keys
 
-__all__ = ["LoadTarget", "Loader", "Loads", "coerced", "part_of", "parts"]
+__all__ = ["LoadTarget", "Loader", "Loads", "coerced"]
 
 _PENDING, _LOADED, _ABSENT = 0, 1, 2
 
@@ -62,20 +66,9 @@ class LoadTarget(Protocol):
         """Put the keys' values into `out` and return the hit mask, without counting the lookup."""
         ...
 
-    def store(self, keys: Keys, values: npt.NDArray[Any], ttl: Any, veto: Bytes) -> None:
-        """Insert loaded values, except where `veto` is set by then."""
+    def store(self, keys: Keys, values: npt.NDArray[Any], ttl: Any, veto: Bytes, cost: int) -> None:
+        """Insert loaded values, except where `veto` is set by then; each took `cost` ns."""
         ...
-
-
-def parts(n: int, size: int) -> Iterator[slice]:
-    """Yield the parts of n positions, `size` each, one after the other."""
-    for first in range(0, n, size):
-        yield slice(first, min(first + size, n))
-
-
-def part_of(keys: Keys, part: slice) -> Keys:
-    """Return some keys of a batch."""
-    return Keys(keys.words[part], None if keys.refs is None else keys.refs[part])
 
 
 def coerced(store: Store, values: Any, n: int, size: int) -> Steps:
@@ -100,7 +93,8 @@ class Loads:
     def __init__(self, target: LoadTarget, store: Store) -> None:
         self._target = target
         self._store = store
-        self._flights: dict[Any, Load] = {}
+        self._claims = Claims[Load]()
+        self._flights: dict[Load, None] = {}
         self._calls: dict[Call, None] = {}
         # Each thread counts for itself (loads, failures, saved), so that no lock is needed.
         self._counted: dict[int, list[int]] = {}
@@ -115,20 +109,29 @@ class Loads:
         """Stop taking part."""
         self._calls.pop(call, None)
 
-    def overrule(self, ids: Iterable[Any]) -> None:
-        """Keep loads under way from storing these ids: they are being set or deleted."""
-        flights = self._flights
-        if not flights:
+    def overrule(self, keys: Keys) -> None:
+        """Keep loads under way from storing these keys: they are being set or deleted."""
+        if not self._flights:
             return
-        for key in ids:
-            load = flights.get(key)
+        held: dict[Load, list[int]] = {}
+        for position, (claimed, key) in enumerate(
+            self._claims.each(dicts_of(keys.words), listed(keys))
+        ):
+            load = claimed.get(key)
             if load is not None:
-                load.veto[load.index[key]] = 1
+                held.setdefault(load, []).append(position)
+        for load, some in held.items():
+            load.veto[load.ids.places(part_of(keys, np.array(some)))] = 1
 
     def overrule_all(self) -> None:
         """Keep all loads under way from storing anything: the cache is being cleared."""
-        for load in list(self._flights.values()):
+        for load in list(self._flights):
             load.veto[:] = 1
+
+    @property
+    def flights(self) -> dict[Load, None]:
+        """The loads under way: always the same dict."""
+        return self._flights
 
     @property
     def under_way(self) -> bool:
@@ -180,7 +183,7 @@ class Loads:
         """
         try:
             try:
-                yield from self._open(load, keys, hit, size)
+                load.admit((yield from distinct(keys, np.flatnonzero(~hit), size)))
                 yield from self._claim(load, size)
                 yield from self._run(call, load, loader, ttl, size)
                 load.error = None
@@ -203,20 +206,21 @@ class Loads:
 
     def collecting(self, load: Load, values: npt.NDArray[Any], hit: Bools, size: int) -> Steps:
         """Wait for what others load; put all that is there into `values` and return where."""
-        for other, places in load.others.items():
+        for other, waited in load.others.items():
+            places = np.array(waited)
             yield Wait(other, load, places)
             for part in parts(len(places), size):
                 self._copy(load, places[part], other)
                 yield None
-        missing = np.flatnonzero(~hit)
-        loaded = load.state[load.at] == _LOADED
-        to, there = missing[loaded], load.at[loaded]
+        missing, found = np.flatnonzero(~hit), hit.copy()
         assert load.values is not None
-        for part in parts(len(to), size):
-            values[to[part]] = load.values[there[part]]
+        for part in parts(len(missing), size):
+            at = load.ids.at[part]
+            loaded = load.state[at] == _LOADED
+            to = missing[part][loaded]
+            values[to] = load.values[at[loaded]]
+            found[to] = True
             yield None
-        found = hit.copy()
-        found[to] = True
         return found
 
     def finish(self, load: Load) -> None:
@@ -224,6 +228,7 @@ class Loads:
         if not load.is_over:
             self._announce(load)
             self._release(load, len(load.ids))
+            self._flights.pop(load, None)
             load.end()
 
     def finish_if_lost(self, load: Load) -> bool:
@@ -235,64 +240,37 @@ class Loads:
 
     # ------------------------------------------------------------------ the steps
 
-    def _open(self, load: Load, keys: Keys, hit: Bools, size: int) -> Steps:
-        """Find the distinct ids, and where each of them stands."""
-        missing = np.flatnonzero(~hit)
-        held = keys.words if keys.refs is None else keys.refs
-        asked: list[Any] = []
-        distinct: dict[Any, None] = {}
-        for part in parts(len(missing), size):
-            some = held[missing[part]].tolist()
-            asked += some
-            distinct.update(dict.fromkeys(some))
-            yield None
-        load.admit(list(distinct))
-        for part in parts(len(load.ids), size):
-            load.index.update(zip(load.ids[part], range(part.start, part.stop), strict=True))
-            yield None
-        load.at = np.empty(len(asked), np.int64)
-        load.first = np.empty(len(load.ids), np.int64)
-        # Backwards, so that of equal ids the first one stays.
-        for part in reversed(list(parts(len(asked), size))):
-            load.at[part] = [load.index[key] for key in asked[part]]
-            load.first[load.at[part][::-1]] = missing[part][::-1]
-            yield None
-        refs = None if keys.refs is None else np.empty(len(load.ids), object)
-        if refs is not None:
-            for part in parts(len(load.ids), size):
-                refs[part] = np.fromiter(load.ids[part], object)
-                yield None
-        load.keys = Keys(keys.words[load.first], refs)
-
     def _claim(self, load: Load, size: int) -> Steps:
         """Claim what nobody is loading; note who loads the rest, by place among the ids."""
+        self._flights[load] = None
         for part in parts(len(load.ids), size):
-            # One C loop of atomic operations: many ids cost little each.
-            holders = list(map(self._flights.setdefault, load.ids[part], itertools.repeat(load)))
-            load.mine[part] = [holder is load for holder in holders]
-            for place in (np.flatnonzero(~load.mine[part]) + part.start).tolist():
-                self._claim_from(load, place, holders[place - part.start])
+            holders = self._claims.claim(load.ids.dicts[part], load.ids.listed(part), load)
+            load.mine[part] = True
+            if holders.count(load) < len(holders):
+                self._claim_from(load, part.start, holders)
             yield None
         self._count(saved=len(load.ids) - int(load.mine.sum()))
 
-    def _claim_from(self, load: Load, place: int, holder: Load) -> None:
-        """Claim an id that another load held a moment ago, or note that it still does."""
-        key = load.ids[place]
-        while holder is not load and (holder.ended.is_set() or self.finish_if_lost(holder)):
-            # It is giving its claims back, or could not, for its key's __eq__ raised.
-            if self._flights.get(key) is holder:
-                self._flights.pop(key, None)
-            holder = self._flights.setdefault(key, load)
-        load.mine[place] = holder is load
-        if holder is not load:
-            load.others.setdefault(holder, []).append(place)
+    def _claim_from(self, load: Load, start: int, holders: list[Load]) -> None:
+        """Claim ids that other loads held a moment ago, or note that they still do."""
+        part = slice(start, start + len(holders))
+        claims = self._claims.each(load.ids.dicts[part], load.ids.listed(part))
+        for place, holder, (held, key) in zip(itertools.count(start), holders, claims):
+            while holder is not load and (holder.ended.is_set() or self.finish_if_lost(holder)):
+                # It is giving its claims back, or could not, for its key's __eq__ raised.
+                if held.get(key) is holder:
+                    held.pop(key, None)
+                holder = held.setdefault(key, load)
+            load.mine[place] = holder is load
+            if holder is not load:
+                load.others.setdefault(holder, array("q")).append(place)
 
     def _run(self, call: Call, load: Load, loader: Loader, ttl: Any, size: int) -> Steps:
         """Find, load and store what was claimed."""
         n = len(load.ids)
         load.values = self._store.target(n).array
         for part in parts(n, size):
-            known = self._target.find(part_of(load.keys, part), load.values[part])
+            known = self._target.find(load.ids.keys(part), load.values[part])
             load.state[part][known & load.mine[part]] = _LOADED
             yield None
         yield from self._take_from_ended(call, load, size)
@@ -308,34 +286,30 @@ class Loads:
             if ended.error is None:
                 pending = np.flatnonzero(load.mine & (load.state == _PENDING))
                 for part in parts(len(pending), size):
-                    places = [at for at in pending[part].tolist() if load.ids[at] in ended.index]
-                    self._copy(load, places, ended)
+                    self._copy(load, pending[part], ended)
                     yield None
 
-    def _copy(self, load: Load, places: list[int], source: Load) -> None:
-        """Copy values and states of the ids at some places from another load."""
-        there = np.array([source.index[load.ids[at]] for at in places], np.int64)
+    def _copy(self, load: Load, places: Int64s, source: Load) -> None:
+        """Copy values and states of those ids at some places that another load has."""
+        there = source.ids.places(load.ids.keys(places))
         # The state first: the other load's call may still be collecting what it waited for, and
         # writes a value before it says that the value is there.
         state = source.state[there]
-        known = np.flatnonzero(state != _PENDING)
+        known = np.flatnonzero((there >= 0) & (state != _PENDING))
         assert load.values is not None and source.values is not None
-        to = np.array(places, np.int64)[known]
+        to = places[known]
         load.values[to] = source.values[there[known]]
         load.state[to] = state[known]
 
     def _load_rest(self, load: Load, wanted: Int64s, loader: Loader, size: int) -> Steps:
         """Have the loader called for the ids at some places, and take what it returned."""
-        ids: list[Any] = []
-        for part in parts(len(wanted), size):
-            ids += [load.ids[at] for at in wanted[part].tolist()]
-            yield None
-        self._count(loads=len(ids))
+        self._count(loads=len(wanted))
         try:
-            given = load.keys.words[wanted] if load.keys.refs is None else list(ids)
-            present, rows = yield from self._loaded(Ask(load, loader, given), ids, size)
+            begin = stopwatch()
+            present, rows = yield from self._loaded(load, wanted, loader, size)
+            load.cost = (stopwatch() - begin) // len(wanted)
         except BaseException:
-            self._count(failures=len(ids))
+            self._count(failures=len(wanted))
             raise
         assert load.values is not None
         keep, taken = np.zeros(len(load.ids), bool), 0
@@ -349,23 +323,34 @@ class Loads:
             yield None
         load.veto[~keep] = 1
 
-    def _loaded(self, ask: Ask, ids: list[Any], size: int) -> Steps:
+    def _loaded(self, load: Load, wanted: Int64s, loader: Loader, size: int) -> Steps:
         """Ask a loader; what it raises, even while it is read, names the ids."""
         try:
-            loaded = yield ask
-            return (yield from self._checked(loaded, ids, size))
+            given: Any = load.ids.words[wanted]
+            if load.ids.has_refs:
+                given = []
+                for part in parts(len(wanted), size):
+                    given += load.ids.listed(wanted[part])
+                    yield None
+            loaded = yield Ask(load, loader, given)
+            yield None
+            return (yield from self._checked(loaded, load, wanted, size))
         except LoaderDeadlock:
             raise
         except ValueShapeError as error:
-            raise LoaderError(f"the loader returned what does not fit: {error}", ids) from error
+            raise LoaderError(
+                f"the loader returned what does not fit: {error}", load.ids.listed(wanted)
+            ) from error
         except _Unfit as error:
-            raise LoaderError(str(error), ids) from None
+            raise LoaderError(str(error), load.ids.listed(wanted)) from None
         except Exception as error:
-            raise LoaderError(f"the loader raised {type(error).__name__}: {error}", ids) from error
+            raise LoaderError(
+                f"the loader raised {type(error).__name__}: {error}", load.ids.listed(wanted)
+            ) from error
 
-    def _checked(self, loaded: Any, ids: list[Any], size: int) -> Steps:
+    def _checked(self, loaded: Any, load: Load, wanted: Int64s, size: int) -> Steps:
         """Return which ids a loader knows and their values, or refuse what does not fit."""
-        present = np.ones(len(ids), bool)
+        present = np.ones(len(wanted), bool)
         if loaded is None:
             raise _Unfit("the loader returned None instead of values or a mapping")
         if inspect.isawaitable(loaded):
@@ -374,12 +359,14 @@ class Loads:
             raise _Unfit("the loader returned an awaitable; await aget_or_load_many instead")
         if isinstance(loaded, Mapping):
             values: list[Any] = []
-            for part in parts(len(ids), size):
-                known = [key in loaded for key in ids[part]]
+            for part in parts(len(wanted), size):
+                asked = load.ids.listed(wanted[part])
+                known = [key in loaded for key in asked]
                 present[part] = known
-                values += [loaded[key] for key in itertools.compress(ids[part], known)]
+                values += [loaded[key] for key in itertools.compress(asked, known)]
                 yield None
-            if len(loaded) > len(values) and (unasked := loaded.keys() - set(ids)):
+            unasked = len(loaded) > len(values) and loaded.keys() - set(load.ids.listed(wanted))
+            if unasked:
                 raise _Unfit(f"the loader returned ids that it was not asked for: {shown(unasked)}")
             if not values:
                 return present, self._store.blank(0)
@@ -389,12 +376,10 @@ class Loads:
     def _store_all(self, load: Load, ttl: Any, size: int) -> Steps:
         """Put what was loaded into the cache."""
         assert load.values is not None
-        values = self._store.take_over(load.values)
-        yield None
-        lifetimes = ttl if np.ndim(ttl) == 0 else ttl[load.first]
         for part in parts(len(load.ids), size):
-            lives = lifetimes if np.ndim(ttl) == 0 else lifetimes[part]
-            self._target.store(part_of(load.keys, part), values[part], lives, load.veto[part])
+            lives = ttl if np.ndim(ttl) == 0 else ttl[load.ids.first[part]]
+            keys, values = load.ids.keys(part), load.values[part]
+            self._target.store(keys, values, lives, load.veto[part], load.cost)
             yield None
 
     # ------------------------------------------------------------------ the end of a load
@@ -413,12 +398,14 @@ class Loads:
 
     def _release(self, load: Load, stop: int) -> None:
         """Give the claims before a place back."""
-        flights = self._flights
-        for key in load.ids[load.released : stop]:
+        part = slice(load.released, stop)
+        if part.start == stop:
+            return
+        for held, key in self._claims.each(load.ids.dicts[part], load.ids.listed(part)):
             # A key's own __eq__ may raise; nobody must wait for ever because of that.
             try:
-                if flights.get(key) is load:
-                    del flights[key]
+                if held.get(key) is load:
+                    del held[key]
             except Exception:
                 continue
         load.released = stop

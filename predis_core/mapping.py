@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from predis_core.errors import CacheFull
+from predis_core.native import READS, WRITES, NativeFace, Scalars
 from predis_core.stores import Store
-from predis_core.table.interface import Bools, Keys
+from predis_core.table.interface import Bools, Deleted, Keys
 from predis_core.views import CacheItems, CacheValues
 
 K = TypeVar("K")
@@ -28,10 +29,14 @@ def listed(keys: Any) -> list[Any]:
     return found
 
 
-class DictFace(MutableMapping[K, V], Generic[K, V]):
-    """What a cache does like a dict; it adds to the batch face, and does nothing past it."""
+class DictFace(NativeFace, MutableMapping[K, V], Generic[K, V]):
+    """What a cache does like a dict; it adds to the batch face, and does nothing past it.
+
+    Where `native` has methods of C do it instead, these are what is done in all other cases.
+    """
 
     if TYPE_CHECKING:
+        _scalars: Scalars
         _store: Store
 
         def get_many(self, keys: Any, *, out: Any = None) -> tuple[Any, Bools]: ...
@@ -50,7 +55,7 @@ class DictFace(MutableMapping[K, V], Generic[K, V]):
 
         def _pairs(self) -> list[tuple[K, V]]: ...
 
-        def _deleted(self, batch: Keys, out: Any = None) -> Bools: ...
+        def _deleted(self, batch: Keys, want_removed: bool = False) -> Deleted: ...
 
     def __getitem__(self, key: K) -> V:
         values, hit = self._get_one(key)
@@ -67,22 +72,35 @@ class DictFace(MutableMapping[K, V], Generic[K, V]):
 
     def get(self, key: K, default: Any = None) -> Any:
         """Return the value of a key, or `default`."""
+        return self._now_get(key, default)
+
+    def _plain_get(self, key: K, default: Any = None) -> Any:
         value, hit = self._get_one(key)
         return value if hit else default
 
+    # A `get = cache.get` that was taken before there are methods of C gets there by these names.
+    _now_get = _plain_get
+
     def set(self, key: K, value: V, *, ttl: TTL = None) -> bool:
         """Store an entry; return whether there was room. `ttl` as for `set_many`."""
+        return self._now_set(key, value) if ttl is None else self._plain_set(key, value, ttl=ttl)
+
+    def _plain_set(self, key: K, value: V, *, ttl: TTL = None) -> bool:
+        self._scalars.called(self, WRITES)
         return bool(self.set_many(self._one(key), (value,), ttl=ttl)[0])
+
+    _now_set = _plain_set
 
     def __setitem__(self, key: K, value: V) -> None:
         if not self.set(key, value):
-            raise CacheFull(f"no entry may leave to make room for {key!r}")
+            self._refuse(key)
 
     def __delitem__(self, key: K) -> None:
         if not self.delete_many(self._one(key))[0]:
             raise KeyError(key)
 
     def __contains__(self, key: object) -> bool:
+        self._scalars.called(self, READS)
         return bool(self.contains_many(self._one(key))[0])
 
     def __iter__(self) -> Iterator[K]:
@@ -105,9 +123,10 @@ class DictFace(MutableMapping[K, V], Generic[K, V]):
 
     def pop(self, key: K, default: Any = _ABSENT) -> Any:
         """Remove a key and return its value, in one step; `default` if it is absent."""
-        target = self._store.target(1)
-        if self._deleted(self._one(key), target.buffer)[0]:
-            return self._store.present(target.array)[0]
+        deleted, removed = self._deleted(self._one(key), want_removed=True)
+        if deleted[0]:
+            assert removed is not None
+            return self._store.present(removed.values)[0]
         if default is _ABSENT:
             raise KeyError(key)
         return default
@@ -142,10 +161,23 @@ class DictFace(MutableMapping[K, V], Generic[K, V]):
         Raises:
             LoaderError, LoaderDeadlock, MissingKeys: as `get_or_load_many`.
         """
+        self._scalars.called(self, READS)
         batch_loader = None if loader is None else (lambda ids: [loader(listed(ids)[0])])
         loaded: V = self.get_or_load_many(self._one(key), batch_loader, ttl=ttl)[0]
         return loaded
 
+    def _hit(self, key: Any, default: Any) -> Any:
+        """Return a key's value as `get_or_load` does, noting the hit; or `default`, noting nothing.
+
+        In plain Python that would take longer than to load at once.
+        """
+        self._scalars.called(self, READS)
+        return default
+
+    def _refuse(self, key: Any) -> NoReturn:
+        raise CacheFull(f"no entry may leave to make room for {key!r}")
+
     def _get_one(self, key: Any) -> tuple[Any, bool]:
+        self._scalars.called(self, READS)
         values, hit = self.get_many(self._one(key))
         return values[0], bool(hit[0])

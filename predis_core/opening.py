@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from predis_core import config, host
+from predis_core import config, devices, host, planning, policies
 from predis_core.cache import Cache
 from predis_core.clock import Clock
-from predis_core.config import CacheConfig, Configuration, ObjectsValue, RowsValue
+from predis_core.config import BlobsValue, CacheConfig, Configuration, ObjectsValue, RowsValue
 from predis_core.errors import ConfigurationError, PluginError
 from predis_core.host import Session, discovery
 from predis_core.host.plugged import Plugged
 from predis_core.host.registry import Registry
-from predis_core.hosted import HostedCache, MeasuredCache
+from predis_core.hosted import KINDS, HostedCache
 from predis_core.loading import Loader
+from predis_core.namespaces import check_room, wish
+from predis_core.planning import MemoryPlan
 from predis_core.policies import Policy
-from predis_core.stores import Objects, Rows, Store
+from predis_core.stores import Blobs, Objects, Rows, Store
+from predis_core.table.layout import Layout
 
-_HAVE_A_SAY = ("predis_register", "predis_eviction_policy")
+HAVE_A_SAY = ("predis_register", "predis_eviction_policy")
 """The hooks by which a plugin decides on an eviction policy."""
 
 
@@ -57,19 +62,73 @@ def open(
         session = its_host.open(decoded)
         try:
             session.prepare()
-            kind = MeasuredCache if session.is_measured else HostedCache
+            kind = KINDS[session.is_measured, session.samples_batches]
             given |= {"session": session, "policy": session.policy()}
             cache: HostedCache[Any, Any] = _built(kind, decoded, its_host.registry, loader, given)
-            session.begin(cache)
+            session.begin(cache, its_host.drains)
         except BaseException:
             its_host.close(session, "failed")
             raise
     return cache
 
 
-def store_of(value: RowsValue | ObjectsValue) -> Store:
-    """Return the store that a configuration describes."""
-    return Rows(value.dtype, value.shape) if isinstance(value, RowsValue) else Objects()
+def store_of(value: RowsValue | ObjectsValue | BlobsValue) -> Store:
+    """Return the store that a configuration describes.
+
+    Raises:
+        ConfigurationError: if the type of blobs cannot be imported, or does not fit the format.
+    """
+    if isinstance(value, RowsValue):
+        return Rows(value.dtype, value.shape)
+    if isinstance(value, BlobsValue):
+        kind = None if value.type is None else _named("value: type", value.type)
+        return Blobs(value.format, type=kind)
+    return Objects()
+
+
+def plan_of(configuration: Configuration) -> MemoryPlan:
+    """Return where the memory of the cache of a configuration goes, whose policy is a built-in.
+
+    Raises:
+        ConfigurationError: as `open`, of what it says about policy, values and memory.
+    """
+    section = configuration.cache
+    try:
+        store = store_of(section.value)
+        weigher = None if section.weigher is None else _named("weigher", section.weigher)
+        _check_namespaces(section)
+        devices.check(
+            section.device,
+            store,
+            section.keys or store.default_keys,
+            sampled=section.sampling is not None,
+        )
+        return planning.plan(
+            policies.get(section.policy),
+            store,
+            key_refs=(section.keys or store.default_keys) != "int64",
+            capacity=None if section.capacity is None else Layout.build(section.capacity).slots,
+            memory=planning.checked(store, section.memory, weigher),
+        )
+    except ConfigurationError as error:
+        raise type(error)(f"{configuration.source}: cache.{error}") from error
+
+
+def _check_namespaces(section: CacheConfig) -> None:
+    """Refuse namespaces of a cache on a GPU."""
+    if section.namespaces and section.device not in (devices.AUTO, devices.CPU):
+        raise ConfigurationError(
+            f"namespaces: a cache on {section.device} has none; leave them out, or use device='cpu'"
+        )
+
+
+def _named(field: str, reference: str) -> Any:
+    """Return what "package.module:name" names."""
+    module, _, name = reference.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigurationError(f"{field}: {reference!r} cannot be imported: {error}") from error
 
 
 def policy_of(configuration: Configuration) -> Policy:
@@ -88,7 +147,7 @@ def policy_of(configuration: Configuration) -> Policy:
     try:
         for section in configuration.plugins.values():
             loaded = discovery.load(section, available)
-            if any(hasattr(loaded.kind, hook) for hook in _HAVE_A_SAY):
+            if any(hasattr(loaded.kind, hook) for hook in HAVE_A_SAY):
                 plugged.append(Plugged(section, loaded, registry, deadline, clock))
         session = Session(
             configuration.cache, plugged, {}, strict=True, clock=clock, emit=lambda event: True
@@ -98,6 +157,20 @@ def policy_of(configuration: Configuration) -> Policy:
     finally:
         for each in plugged:
             each.close()
+
+
+def check_namespaces(configuration: Configuration, whole: int) -> None:
+    """Refuse namespaces for which a cache of `whole` entries has too little capacity.
+
+    Raises:
+        ConfigurationError: as `open`.
+    """
+    left = whole - 1
+    for name, own in configuration.cache.namespaces.items():
+        with _placed(configuration, name):
+            entries = wish(own.capacity, own.share).entries(whole)
+            check_room(name, entries, left, whole)
+            left -= entries
 
 
 def _built(
@@ -111,16 +184,20 @@ def _built(
     section: CacheConfig = configuration.cache
     policy = given.pop("policy", None)
     try:
+        _check_namespaces(section)
         if loader is None and section.loader is not None:
             loader = registry.loader(section.loader)
-        return kind(
+        cache = kind(
             capacity=section.capacity,
+            memory=section.memory,
             policy=registry.policy(section.policy) if policy is None else policy,
             value=store_of(section.value),
             keys=section.keys,
             ttl=section.ttl,
             loader=loader,
+            weigher=None if section.weigher is None else _named("weigher", section.weigher),
             seed=section.seed,
+            sampling=section.sampling,
             name=section.name,
             device=section.device,
             **given,
@@ -129,3 +206,17 @@ def _built(
         raise
     except ConfigurationError as error:
         raise type(error)(f"{configuration.source}: cache.{error}") from error
+    for name, own in section.namespaces.items():
+        with _placed(configuration, name):
+            cache.namespace(name, capacity=own.capacity, share=own.share, ttl=own.ttl)
+    return cache
+
+
+@contextlib.contextmanager
+def _placed(configuration: Configuration, namespace: str) -> Iterator[None]:
+    """Tell what does not fit about a namespace with its place in the configuration."""
+    try:
+        yield
+    except ConfigurationError as error:
+        place = f"{configuration.source}: cache.namespaces.{namespace}"
+        raise ConfigurationError(f"{place}.{error}") from error

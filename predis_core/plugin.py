@@ -22,10 +22,12 @@ import pluggy
 from predis_core.config import ByteSize, CacheConfig, Duration, Secret
 from predis_core.hookspecs import HOOK_API, PROJECT
 from predis_core.types import (
+    BatchSample,
     BatchStats,
     Distribution,
     Event,
     Health,
+    KeySample,
     Metric,
     Sample,
     Snapshot,
@@ -34,6 +36,9 @@ from predis_core.types import (
 
 __all__ = [
     "HOOK_API",
+    "SAMPLE_INTERVAL",
+    "SAMPLE_RATE",
+    "BatchSample",
     "BatchStats",
     "ByteSize",
     "CacheConfig",
@@ -43,6 +48,7 @@ __all__ = [
     "Event",
     "Exporter",
     "Health",
+    "KeySample",
     "Metric",
     "MetricSource",
     "NoOptions",
@@ -50,6 +56,7 @@ __all__ = [
     "PluginSpec",
     "Registry",
     "Sample",
+    "Sampler",
     "Secret",
     "Snapshot",
     "Stats",
@@ -58,6 +65,12 @@ __all__ = [
 
 hookimpl = pluggy.HookimplMarker(PROJECT)
 """Marks a method as the implementation of the hook of its name."""
+
+SAMPLE_RATE = 1 / 1024
+"""The share of batches, or of keys, of a sampler that does not say."""
+
+SAMPLE_INTERVAL = 1.0
+"""Seconds from one drain of what was sampled to the next, for a sampler that does not say."""
 
 
 class NoOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -146,6 +159,28 @@ class Exporter(Protocol):
 
     def export(self, snapshot: Snapshot) -> None:
         """Send a snapshot; runs in the plugin's own thread."""
+
+
+class Sampler(Protocol):
+    """Looks at accesses with their keys. What it leaves out, or inherits, is as below.
+
+    Attributes:
+        stream: "batches": some batches of every verb, whole (for logs); "keys": every lookup of
+            some keys (for what needs all lookups of a key, as reuse distances do).
+        rate: the share that is sampled, above 0 and at most 1: of batches, each drawn with the same
+            chance, or of keys, chosen by their hash.
+        interval: seconds from one drain of what was sampled to the next.
+    """
+
+    stream: str = "batches"
+    rate: float = SAMPLE_RATE
+    interval: float = SAMPLE_INTERVAL
+
+    def on_sample(self, sample: Any) -> None:
+        """Take a `BatchSample`, or a `KeySample`; runs in the plugin's own thread.
+
+        Up to a million accesses wait; what comes on top is dropped, and counted.
+        """
 
 
 class MetricSource(Protocol):

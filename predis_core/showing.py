@@ -11,6 +11,7 @@ from predis_core.config import Configuration
 from predis_core.errors import ConfigurationError
 from predis_core.host import discovery
 from predis_core.host.states import HostStatus, PluginStatus
+from predis_core.planning import MemoryPlan
 
 
 class Row(NamedTuple):
@@ -94,7 +95,10 @@ def _process(status: HostStatus) -> str:
     head = f"Process {status.pid}, predis-core {status.version}, caches: {caches or 'none'}"
     if not status.plugins:
         return head
-    header = ("PLUGIN", "STATE", "VERSION", "CACHES", "FAILURES", "OBSERVERS PER BATCH")
+    header = (
+        *("PLUGIN", "STATE", "VERSION", "CACHES", "FAILURES", "OBSERVERS PER BATCH"),
+        "SAMPLED (DROPPED)",
+    )
     table = columns(header, [_cells(plugin) for plugin in status.plugins])
     told = [f"{plugin.name}: {plugin.reason}" for plugin in status.plugins if plugin.reason]
     return "\n".join([head, table, *told])
@@ -103,6 +107,7 @@ def _process(status: HostStatus) -> str:
 def _cells(plugin: PluginStatus) -> tuple[str, ...]:
     failures = sum(function.failures for function in plugin.functions)
     observing = any(function.what.startswith("observer ") for function in plugin.functions)
+    sampling = any(function.what.startswith("sampler ") for function in plugin.functions)
     return (
         plugin.name,
         plugin.state,
@@ -110,7 +115,32 @@ def _cells(plugin: PluginStatus) -> tuple[str, ...]:
         ", ".join(plugin.caches),
         str(failures),
         f"{plugin.observer_seconds * 1e6:.2f} µs" if observing else "none",
+        f"{plugin.sampled:,} ({plugin.dropped:,})" if sampling else "none",
     )
+
+
+def memory(plan: MemoryPlan) -> dict[str, Any]:
+    """Return where a cache's memory goes, for JSON: entries, bytes, and both and a share by part.
+
+    Python objects come on top of it: keys always, values where no weigher counts them.
+    """
+    parts = {name: size for name, size in plan.parts.items() if size is not None}
+    return {
+        "entries": plan.capacity,
+        "bytes": plan.total,
+        "parts": [
+            {"part": name, "bytes": size, "share": round(size / plan.total, 4)}
+            for name, size in parts.items()
+        ],
+    }
+
+
+def table_of_memory(plan: MemoryPlan) -> str:
+    """Return where a cache's memory goes, as text."""
+    shown = memory(plan)
+    rows = [(part["part"], f"{part['bytes']:,}", f"{part['share']:.1%}") for part in shown["parts"]]
+    table = columns(("MEMORY", "BYTES", "SHARE"), [*rows, ("all", f"{plan.total:,}", "")])
+    return f"\n{table}\nfor {plan.capacity:,} entries\n"
 
 
 def tree(shown: Mapping[str, Any]) -> str:

@@ -55,6 +55,15 @@ COUNTERS = {
     "refusals": Metric(
         "predis.cache.refusals", "counter", "entries", "Entries that could not be stored."
     ),
+    "hit_bytes": Metric(
+        "predis.cache.hit_bytes", "counter", "bytes", "What the values of hits weighed."
+    ),
+    "inserted_bytes": Metric(
+        "predis.cache.inserted_bytes",
+        "counter",
+        "bytes",
+        "What the values weighed that were stored for keys not resident before.",
+    ),
     "loads": Metric("predis.cache.loads", "counter", "keys", "Ids that a loader was asked for."),
     "load_failures": Metric(
         "predis.cache.load_failures",
@@ -79,6 +88,12 @@ GAUGES = {
         "Entries held, expired ones that were not reclaimed yet included.",
     ),
     "capacity": Metric("predis.cache.capacity", "gauge", "entries", "Entries that fit."),
+    "bytes": Metric(
+        "predis.cache.bytes",
+        "gauge",
+        "bytes",
+        "What the values weigh that are held; 0 for Python objects without a weigher.",
+    ),
 }
 """By the field of `Stats` that holds the value."""
 
@@ -86,7 +101,7 @@ MEMORY = Metric(
     "predis.cache.memory",
     "gauge",
     "bytes",
-    "Memory of the table and its columns; Python objects that are keys or values not included.",
+    "Memory of the table and of what the cache learns from; Python objects not included.",
 )
 INFO = Metric(
     "predis.cache.info",
@@ -123,6 +138,20 @@ OBSERVER_SECONDS = Metric(
     "Mean time that a plugin's observers take per batch, sampled.",
     ("cache", "plugin"),
 )
+SAMPLER_EVENTS = Metric(
+    "predis.sampler.events",
+    "counter",
+    "keys",
+    "Accesses of keys that a plugin's samplers were handed.",
+    ("cache", "plugin"),
+)
+SAMPLER_DROPPED = Metric(
+    "predis.sampler.dropped",
+    "counter",
+    "keys",
+    "Accesses of keys that were sampled and lost, because a plugin's samplers did not keep up.",
+    ("cache", "plugin"),
+)
 EVENTS_DROPPED = Metric(
     "predis.host.events_dropped",
     "counter",
@@ -140,6 +169,8 @@ CATALOGUE: tuple[Metric, ...] = (
     PLUGIN_FAILURES,
     PLUGIN_UP,
     OBSERVER_SECONDS,
+    SAMPLER_EVENTS,
+    SAMPLER_DROPPED,
     EVENTS_DROPPED,
 )
 """Every metric of the core."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 
 class Stats(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,6 +25,10 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
         expirations: expired entries whose slot was reclaimed.
         deletions: entries removed by `delete`, `pop` or `clear`.
         refusals: entries that could not be stored.
+        bytes: what the values weigh that are held: rows and blobs their lengths, objects what the
+            weigher said, or 0 without one.
+        hit_bytes: what the values of hits weighed.
+        inserted_bytes: what the values of insertions weighed.
         loads: ids that a loader was asked for.
         load_failures: ids whose load raised or did not fit.
         loads_saved: ids that waited for a load already under way instead of starting another.
@@ -37,6 +45,9 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     expirations: int
     deletions: int
     refusals: int
+    bytes: int
+    hit_bytes: int
+    inserted_bytes: int
     loads: int
     load_failures: int
     loads_saved: int
@@ -57,6 +68,35 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     def miss_ratio(self) -> float:
         """Misses per request; 0.0 before the first request."""
         return self.misses / self.requests if self.requests else 0.0
+
+    @property
+    def byte_hit_ratio(self) -> float:
+        """Bytes that hits gave out per byte asked for; 0.0 before the first.
+
+        What was missed has no length; what was inserted stands for it, as for a program that stores
+        what it misses.
+        """
+        asked = self.hit_bytes + self.inserted_bytes
+        return self.hit_bytes / asked if asked else 0.0
+
+
+class Removals(NamedTuple):
+    """Entries that left a cache, in the order in which they did.
+
+    Attributes:
+        keys: int64[m] for int64 keys, else a list.
+        values: what they had: an array [m, *shape] for Rows, else a list.
+        reasons: a list of m: "replaced" (by another value), "expired" (found so when its place was
+            needed or it was deleted), "evicted" (to make room), "deleted" or "cleared".
+        costs: float64[m], the seconds that a loader took for each, or 0.0 if that is not known:
+            loads of several ids share theirs equally. Only a cache that was opened with a listener
+            keeps them.
+    """
+
+    keys: Any
+    values: Any
+    reasons: list[str]
+    costs: npt.NDArray[np.float64]
 
 
 class Evicted(NamedTuple):
@@ -89,6 +129,46 @@ class BatchStats(msgspec.Struct, frozen=True, gc=False):
     keys: int
     found: int
     nanoseconds: int
+
+
+class BatchSample(msgspec.Struct, frozen=True, eq=False):
+    """One whole batch: what samplers of the stream "batches" get.
+
+    Attributes:
+        cache: the cache's name.
+        operation: as in `BatchStats`.
+        time: nanoseconds since the Unix epoch, at which it began, by a clock that was set when the
+            cache was opened and never goes back.
+        keys: int64[n] for int64 keys, else a list; read-only.
+        found: bool[n], read-only: which were hits before any load ("get", "load"), were stored
+            ("set") or were present (the others).
+    """
+
+    cache: str
+    operation: str
+    time: int
+    keys: Any
+    found: Any
+
+
+class KeySample(msgspec.Struct, frozen=True, eq=False):
+    """Every lookup of some keys: what samplers of the stream "keys" get. Loads look up first.
+
+    Attributes:
+        cache: the cache's name.
+        words: int64[m], the keys in the order of their lookups; for kinds other than int64 a hash
+            of each, the same for equal keys of a cache.
+        ticks: int64[m], the table's time at the batch that each was in: it counts keys.
+        hits: bool[m].
+        rate: the share of keys that are sampled, all lookups of each: the sampler's `rate`, as a
+            multiple of 2**-20.
+    """
+
+    cache: str
+    words: Any
+    ticks: Any
+    hits: Any
+    rate: float
 
 
 class Metric(msgspec.Struct, frozen=True):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from predis_core import host
+from predis_core.host import drains
+from predis_core.table import cpython
 from tests.support.combinations import COMBINATIONS, Combination
 from tests.support.crew import Crew
 from tests.support.shelf import Shelf
@@ -21,6 +24,17 @@ def combination(request: pytest.FixtureRequest) -> Combination:
     return found
 
 
+@pytest.fixture(params=["in place", "in Python"], scope="module")
+def way(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Objects are read in place, or as on an interpreter that is not known."""
+    with pytest.MonkeyPatch.context() as patched:
+        if request.param == "in Python":
+            patched.setattr(cpython, "is_known", lambda: False)
+        else:
+            assert cpython.is_known()
+        yield request.param
+
+
 @pytest.fixture
 def crew() -> Iterator[Crew]:
     """Threads for a test, which take turns far more often than usual; at its end none may run."""
@@ -29,6 +43,18 @@ def crew() -> Iterator[Crew]:
     yield members
     sys.setswitchinterval(interval)
     members.end()
+
+
+@pytest.fixture
+def begun(monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
+    """Names the threads that began in this test; what tests before it left does not matter.
+
+    A cache in a cycle of references is there until Python collects it, and its thread with it.
+    """
+    own, before = drains.Drains(), set(threading.enumerate())
+    monkeypatch.setattr(drains, "DRAINS", own)
+    monkeypatch.setattr(host.host, "DRAINS", own)
+    return lambda: sorted(thread.name for thread in set(threading.enumerate()) - before)
 
 
 @pytest.fixture

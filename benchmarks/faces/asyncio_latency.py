@@ -2,11 +2,12 @@
 
     python benchmarks/faces/asyncio_latency.py [--keys N] [--rounds N] [--json]
 
-Gaps: while one awaited call runs, another task of the loop takes its turn as often as it can. Per
-round, the time between two turns has a 99th percentile and a longest. Printed are the median of the
-former, and the least of the latter: what else runs on the machine only ever makes it longer. The
-least CPU time that the loop's thread spends in its longest gap is beside. The collector is off
-meanwhile.
+Ticks: while one awaited call runs, the loop is asked for a tick in 0.2 ms, again and again. How
+late one comes is how long the loop was held up. Per round, that has a 99th percentile and a worst;
+beside is the most of it that can have been CPU time of the loop's thread, of which other processes
+take nothing. Printed are medians over the rounds, and in brackets the least: what else runs on the
+machine only ever adds to it. The rows "idle" are controls, in turns with the rest: nothing is
+awaited but a sleep of 0.1 s. What exceeds them is the batch's. The collector is off meanwhile.
 
 Calls: small batches that all hit, the plain call and the awaited one in turns, in nanoseconds per
 call; medians over all rounds.
@@ -19,11 +20,12 @@ import asyncio
 import gc
 import json
 import platform
+import selectors
 import statistics
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from importlib.metadata import version
-from time import perf_counter_ns, thread_time_ns
-from typing import Any
+from time import perf_counter_ns, thread_time
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -33,6 +35,10 @@ SMALL = (1, 100)
 CALLS = 200
 """Small batches per round."""
 
+TICK = 0.2e-3
+"""Seconds between two ticks."""
+
+Result = TypeVar("Result")
 Verbs = dict[str, Callable[[], Awaitable[Any]]]
 
 
@@ -44,21 +50,32 @@ def main() -> None:
     given = options.parse_args()
     gc.disable()
     caches = {
-        name: asyncio.run(measured(given.rounds, *made(given.keys)))
+        name: on_a_loop(measured(given.rounds, *made(given.keys)))
         for name, made in {"objects": objects, "str rows": str_rows, "rows": rows}.items()
     }
     if given.json:
         print(json.dumps({"keys": given.keys, "caches": caches, "versions": versions()}, indent=2))
         return
-    print(f"{given.keys:,} keys, milliseconds           gap, 99 %   longest   its CPU      call")
-    for name, (gaps, _) in caches.items():
-        for verb, figures in gaps.items():
-            print(f"  {name:>10} {verb:<22}" + "".join(f"{figure:10.2f}" for figure in figures))
+    print(f"{given.keys:,} keys, milliseconds       held up, 99 %       the worst   CPU, the worst")
+    for name, (ticks, _) in caches.items():
+        for verb, held_up in ticks.items():
+            texts = [f"{usual:6.2f} ({least:5.2f})" for usual, least in held_up]
+            print(f"  {name:>8} {verb:<18}" + "".join(f"{text:>17}" for text in texts))
     print("small batches, nanoseconds per call        plain   awaited")
     for name, (_, calls) in caches.items():
         for size, figures in calls.items():
             print(f"  {name:>10} {size:>5} keys {'':20}{figures[0]:10,.0f}{figures[1]:10,.0f}")
     print(", ".join(f"{name} {found}" for name, found in versions().items()))
+
+
+def on_a_loop(work: Coroutine[Any, Any, Result]) -> Result:
+    """Run work on a loop that can sleep for less than a millisecond, as epoll cannot."""
+
+    def loop() -> asyncio.AbstractEventLoop:
+        return asyncio.SelectorEventLoop(selectors.SelectSelector())
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        return runner.run(work)
 
 
 def objects(n: int) -> tuple[predis.Cache[Any, Any], Any, Any]:
@@ -77,63 +94,66 @@ def rows(n: int) -> tuple[predis.Cache[Any, Any], Any, Any]:
 
 async def measured(
     rounds: int, cache: predis.Cache[Any, Any], keys: Any, values: Any
-) -> tuple[dict[str, list[float]], dict[int, list[float]]]:
-    """Return (usual gap, longest, its CPU time, call) by verb, and (plain, awaited) by size."""
+) -> tuple[dict[str, list[tuple[float, float]]], dict[int, list[float]]]:
+    """Return (median, least) of `ticks_during` by verb, and (plain, awaited) by size."""
 
-    async def load(ids: Any) -> Any:
+    def load(ids: Any) -> Any:
         return values[: len(ids)]
 
+    async def awaited_load(ids: Any) -> Any:
+        return load(ids)
+
     verbs: Verbs = {
+        "idle": lambda: asyncio.sleep(0.1),
         "aset_many": lambda: cache.aset_many(keys, values),
         "aget_many": lambda: cache.aget_many(keys),
         "acontains_many": lambda: cache.acontains_many(keys),
         "adelete_many": lambda: cache.adelete_many(keys),
-        "aget_or_load_many miss": lambda: cache.aget_or_load_many(keys, load),
-        "aget_or_load_many hit": lambda: cache.aget_or_load_many(keys, load),
+        "load, coroutine": lambda: cache.aget_or_load_many(keys, awaited_load),
+        "load, all hit": lambda: cache.aget_or_load_many(keys, awaited_load),
+        "(delete)": lambda: cache.adelete_many(keys),
+        "load, function": lambda: cache.aget_or_load_many(keys, load),
+        "idle again": lambda: asyncio.sleep(0.1),
     }
     found: dict[str, list[tuple[float, ...]]] = {verb: [] for verb in verbs}
     for _ in range(rounds + 1):
         for verb, call in verbs.items():
-            found[verb].append(await gaps_of(call))
+            found[verb].append(await ticks_during(call))
         await cache.adelete_many(keys)
-    gaps = {}
-    for verb, figures in found.items():
+    ticks = {
         # The first round compiles kernels, or reads them.
-        usual, longest, most, whole = zip(*figures[1:], strict=True)
-        medians = statistics.median(usual), statistics.median(whole)
-        gaps[verb] = [ns / 1e6 for ns in (medians[0], min(longest), min(most), medians[1])]
+        verb: [(statistics.median(column), min(column)) for column in zip(*took[1:], strict=True)]
+        for verb, took in found.items()
+        if verb != "(delete)"
+    }
     await cache.aset_many(keys, values)
-    return gaps, {size: await calls_of(cache, keys[:size], rounds) for size in SMALL}
+    return ticks, {size: await calls_of(cache, keys[:size], rounds) for size in SMALL}
 
 
-async def gaps_of(call: Callable[[], Awaitable[Any]]) -> tuple[float, float, float, float]:
-    """Return the 99th percentile of the gaps, the longest, the most CPU time, and the call's."""
-    gaps: list[int] = []
-    most = 0
-    running = True
+async def ticks_during(call: Callable[[], Awaitable[Any]]) -> tuple[float, float, float]:
+    """Return how late ticks were (99th percentile, worst) and the most CPU time of that, in ms."""
+    loop = asyncio.get_running_loop()
+    late: list[float] = []
+    computing: list[float] = []
+    ticks: asyncio.Handle
 
-    async def tick() -> None:
-        nonlocal most
-        last, computed = perf_counter_ns(), thread_time_ns()
-        while running:
-            await asyncio.sleep(0)
-            now, computing = perf_counter_ns(), thread_time_ns()
-            gaps.append(now - last)
-            most = max(most, computing - computed)
-            last, computed = now, computing
+    def tick(due: float, computed: float) -> None:
+        nonlocal ticks
+        begin, now_computed = loop.time(), thread_time()
+        late.append(begin - due)
+        computing.append(min(late[-1], now_computed - computed))
+        ticks = loop.call_at(begin + TICK, tick, begin + TICK, now_computed)
 
-    ticking = asyncio.create_task(tick())
+    ticks = loop.call_soon(tick, loop.time(), thread_time())
     await asyncio.sleep(0.01)
-    gaps.clear()
-    most = 0
-    begin = perf_counter_ns()
+    late.clear()
+    computing.clear()
     result = await call()
-    whole = perf_counter_ns() - begin
-    running = False
-    await ticking
+    await asyncio.sleep(2 * TICK)
+    ticks.cancel()
     del result  # which is the caller's to give up, and takes its time
-    gaps.sort()
-    return gaps[-1 - len(gaps) // 100], gaps[-1], most, whole
+    late.sort()
+    return 1e3 * late[-1 - len(late) // 100], 1e3 * late[-1], 1e3 * max(computing)
 
 
 async def calls_of(cache: predis.Cache[Any, Any], keys: Any, rounds: int) -> list[float]:

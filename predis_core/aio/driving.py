@@ -8,7 +8,6 @@ does not live to see that.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import contextvars
 import inspect
@@ -16,11 +15,12 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy.typing as npt
 
 from predis_core.aio.workers import KERNELS, LOADERS
+from predis_core.deferred import Deferred
 from predis_core.errors import LoaderError
 from predis_core.flights import (
     LOOK_AFTER,
@@ -36,6 +36,11 @@ from predis_core.flights import (
 )
 from predis_core.loading import Loads
 from predis_core.table.interface import Bools, Keys
+
+if TYPE_CHECKING:
+    import asyncio
+else:
+    asyncio = Deferred("asyncio")
 
 Result = TypeVar("Result")
 
@@ -99,10 +104,18 @@ async def fill(
         _Flight(load, loads.flight(call, load, keys, hit, loader, ttl, size), pauses).begin()
         await _end_of(loads, load)
     if isinstance(load.error, asyncio.CancelledError):
-        raise LoaderError("the load was cancelled", load.ids) from load.error
+        raise LoaderError("the load was cancelled", load.ids.listed()) from load.error
     if load.error is not None:
         raise load.error
-    return await _collected(loads, loads.collecting(load, values, hit, size), pauses)
+    found = await _collected(loads, loads.collecting(load, values, hit, size), pauses)
+    if pauses:
+        # To give up what was loaded takes a while: one thing per turn.
+        left = [load.values, load.ids, load]
+        del load
+        while left:
+            left.pop()
+            await asyncio.sleep(0)
+    return found
 
 
 async def _collected(loads: Loads, steps: Steps, pauses: bool) -> Bools:

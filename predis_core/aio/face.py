@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -16,20 +15,31 @@ from predis_core.aio import driving
 from predis_core.aio.driving import is_async, offload, paced
 from predis_core.arrays import has_array_face, host_array
 from predis_core.clock import Clock
+from predis_core.deferred import Deferred
 from predis_core.errors import KeyKindError
-from predis_core.loading import Loader, Loads, coerced, part_of, parts
+from predis_core.ids import parts
+from predis_core.loading import Loader, Loads, coerced
 from predis_core.mapping import TTL, K, V, listed
-from predis_core.stores import Objects, Store
-from predis_core.table.cpu import CpuTable
-from predis_core.table.interface import Bools, Keys
+from predis_core.packed import Packed
+from predis_core.stores import Blobs, Objects, Rows, Store
+from predis_core.table.batches import part_of
+from predis_core.table.interface import Bools, CacheTable, Counter, Keys
 from predis_core.table.keys import KeyCodec
 from predis_core.types import Evicted
+
+if TYPE_CHECKING:
+    import asyncio
+else:
+    asyncio = Deferred("asyncio")
 
 _KEYS = 1024
 """Keys that are handled in one go where the kernels do without the GIL."""
 
-_KEYS_WITH_GIL = 256
+_KEYS_WITH_GIL = 128
 """Keys that are handled in one go where they hold it: well under a millisecond."""
+
+_KEYS_OF_LOAD = 256
+"""Keys that a load handles in one go, which does more with each of them than machine code."""
 
 _BYTES = 1 << 19
 """Bytes of rows that are handled in one go."""
@@ -46,7 +56,7 @@ class AsyncFace(Generic[K, V]):
     if TYPE_CHECKING:
         _codec: KeyCodec
         _store: Store
-        _table: CpuTable
+        _table: CacheTable
         _clock: Clock
         _loads: Loads
 
@@ -70,9 +80,7 @@ class AsyncFace(Generic[K, V]):
 
         def _demanded(self, loader: Loader | None, missing: str) -> Loader: ...
 
-        def _answer(
-            self, batch: Keys, values: npt.NDArray[Any], found: Bools, missing: str
-        ) -> Any: ...
+        def _answer(self, batch: Keys, values: Any, found: Bools, missing: str) -> Any: ...
 
     async def aget_many(self, keys: Any, *, out: Any = None) -> tuple[Any, Bools]:
         """Look up a batch of keys; see `get_many`."""
@@ -83,21 +91,24 @@ class AsyncFace(Generic[K, V]):
         if not self._holds_gil:
             return await offload(partial(self.get_many, batch, out=out))
         values, hit = self._store.target(n, out).array, np.empty(n, bool)
-        objects: list[Any] = []
+        items: list[Any] = []
         for part in parts(n, self._size):
             some = part_of(batch, part)
-            if out is not None:
-                hit[part] = self.get_many(some, out=values[part])[1]
+            if not isinstance(self._store, Rows):
+                found, hit[part] = self.get_many(some, out=None if out is None else Packed())
+                items += found
+            elif out is None:
+                values[part], hit[part] = self.get_many(some)
             else:
-                found, hit[part] = self.get_many(some)
-                if isinstance(self._store, Objects):
-                    objects += found
-                else:
-                    values[part] = found
+                hit[part] = self.get_many(some, out=values[part])[1]
             await asyncio.sleep(0)
-        if isinstance(self._store, Objects):
-            return objects, hit
-        return (values if out is None else out), hit
+        if isinstance(self._store, Rows):
+            return (values if out is None else out), hit
+        if out is None:
+            return items, hit
+        whole = Packed.of(items)
+        out.fill(whole.data, whole.offsets)
+        return out, hit
 
     @overload
     async def aset_many(
@@ -114,7 +125,7 @@ class AsyncFace(Generic[K, V]):
     ) -> Bools | tuple[Bools, Evicted]:
         """Store a batch of entries; see `set_many`.
 
-        A call that is cancelled may have stored some of them.
+        A call that is cancelled, or whose weigher raises, may have stored some of them.
         """
         batch = await self._batch(keys)
         n = len(batch.words)
@@ -122,7 +133,9 @@ class AsyncFace(Generic[K, V]):
         if n <= self._size:
             few: Bools | tuple[Bools, Evicted] = work(batch, values, ttl=ttl)
             return few
-        rows = await paced(coerced(self._store, values, n, self._size))
+        rows = values
+        if not isinstance(values, Packed) or len(values) != n:
+            rows = await paced(coerced(self._store, values, n, self._size))
         lives = await self._seconds(ttl, n)
         if not self._in_parts:
             return await offload(partial(work, batch, rows, ttl=lives))
@@ -184,7 +197,7 @@ class AsyncFace(Generic[K, V]):
         n = len(batch.words)
         lifetimes = self._lifetimes(await self._seconds(ttl, n), n)
         values, _, found = await self._afilled(batch, load, lifetimes)
-        return self._answer(batch, values, found, missing)
+        return self._answer(batch, await self._presented(values), found, missing)
 
     async def aget_or_load(
         self, key: K, loader: Callable[[K], V | Awaitable[V]] | None = None, *, ttl: TTL = None
@@ -211,9 +224,17 @@ class AsyncFace(Generic[K, V]):
         """Whether kernels hold the GIL, so that a thread would block the loop as well."""
         return self._codec.has_refs or isinstance(self._store, Objects)
 
-    @cached_property
+    @property
     def _size(self) -> int:
         """Keys that may be handled in one go on an event loop."""
+        if not isinstance(self._store, Blobs):
+            return self._size_by_number
+        counters = self._table.counters()
+        mean = counters[Counter.BYTES] // max(1, counters[Counter.SIZE])
+        return max(1, min(self._size_by_number, _BYTES // max(1, mean)))
+
+    @cached_property
+    def _size_by_number(self) -> int:
         if self._holds_gil:
             return _KEYS_WITH_GIL
         return max(1, min(_KEYS, _BYTES // self._store.blank(1).nbytes))
@@ -240,22 +261,35 @@ class AsyncFace(Generic[K, V]):
         self, batch: Keys, loader: Loader, lifetimes: Any
     ) -> tuple[npt.NDArray[Any], Bools, Bools]:
         """Return values of a batch, which were hits, and which are there after loading."""
-        n, size = len(batch.words), self._size
+        n = len(batch.words)
+        size = self._size if n <= self._size else min(self._size, _KEYS_OF_LOAD)
         with contextlib.ExitStack() as stack:
             call = self._loads.begin()
             stack.callback(self._loads.end, call)
             target, now = self._store.target(n), self._clock.monotonic()
             values, hit = target.array, np.empty(n, bool)
             for part in parts(n, size):
-                some = part_of(batch, part)
-                hit[part] = self._table.fetch(some, now, values[part], zero=target.zero)
                 if n > size:
                     await asyncio.sleep(0)
+                some = part_of(batch, part)
+                hit[part] = self._table.fetch(some, now, values[part], zero=target.zero)
             if hit.all():
                 return values, hit, hit
             stack.pop_all()  # from here on, the load ends the call
         found = await driving.fill(self._loads, call, batch, values, hit, loader, lifetimes, size)
         return values, hit, found
+
+    async def _presented(self, values: npt.NDArray[Any]) -> Any:
+        """Return values as a user gets them; large arrays of objects are given up bit by bit."""
+        n = len(values)
+        if n <= self._size or not isinstance(self._store, Objects):
+            return self._store.present(values)
+        objects: list[Any] = []
+        for part in parts(n, self._size):
+            objects += self._store.present(values[part])
+            values[part] = None
+            await asyncio.sleep(0)
+        return objects
 
     async def _batch(self, keys: Any) -> Keys:
         """Return a batch of keys as a table takes them."""

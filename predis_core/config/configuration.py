@@ -8,6 +8,8 @@
     capacity = 1_000_000
     value = { kind = "rows", dtype = "float32", shape = [128] }
     ttl = "5m"
+    [cache.namespaces.acme]     # optional
+    share = 0.25
     [plugins.prometheus]        # present = enabled; its own keys are decoded by its own Struct
     port = 9464
     required = false            # common to every plugin's section
@@ -38,7 +40,7 @@ from predis_core.config.overrides import (
     overrule,
     warn_of_mistyped,
 )
-from predis_core.config.quantities import Duration, shown
+from predis_core.config.quantities import ByteSize, Duration, shown
 from predis_core.errors import ConfigurationError
 
 P = ParamSpec("P")
@@ -54,7 +56,21 @@ _Name = Annotated[
         extra={"expected": "a name of letters, digits, '_', '.' and '-'"},
     ),
 ]
+_Device = Annotated[
+    str,
+    Meta(
+        pattern=r"\A(auto|cpu|cuda(:[0-9]+)?)\Z",
+        extra={"expected": "'auto', 'cpu', 'cuda' or 'cuda:N'"},
+    ),
+]
 _Text = Annotated[str, Meta(min_length=1)]
+_Reference = Annotated[
+    str,
+    Meta(
+        pattern=r"\A\w+(\.\w+)*:\w+\Z",
+        extra={"expected": 'a module and a name in it such as "package.module:name"'},
+    ),
+]
 
 
 class HostConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -101,30 +117,73 @@ class RowsValue(
     shape: tuple[Annotated[int, Meta(ge=1)], ...] = ()
 
 
+class BlobsValue(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag="blobs",
+    tag_field="kind",
+):
+    """Values are byte strings, or become such; the cache needs `memory`.
+
+    Attributes:
+        format: how values become bytes: as they are, or by msgspec as JSON or MessagePack.
+        type: for "json" and "msgpack", the type to decode to, as "package.module:Name"; None: what
+            the format itself knows.
+    """
+
+    format: Literal["bytes", "json", "msgpack"] = "bytes"
+    type: _Reference | None = None
+
+
+class NamespaceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A part of the cache with keys of its own.
+
+    Attributes:
+        capacity: how many entries fit, of those of the cache.
+        share: how much of the cache's capacity that is, instead; None: a quarter.
+        ttl: default time to live; None: forever.
+    """
+
+    capacity: Annotated[int, Meta(ge=1)] | None = None
+    share: Annotated[float, Meta(gt=0, lt=1)] | None = None
+    ttl: Duration | None = None
+
+
 class CacheConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the cache is built with.
 
     Attributes:
-        capacity: how many entries fit.
+        capacity: how many entries fit; None, for rows with `memory`: as many as it holds.
+        memory: bytes for tables and values; None: no more than the capacity needs.
         name: how it is called where several are shown.
-        device: "auto" or "cpu".
-        policy: name of an eviction policy, a built-in's or a plugin's.
+        device: "cpu", "auto", which is the CPU so far, or "cuda:0" or another GPU.
+        policy: name of an eviction policy, a built-in's or a plugin's; "auto": chosen meanwhile.
         value: what is held per entry.
         keys: kind of the keys; None: what suits the value.
         ttl: default time to live; None: forever.
         seed: fixes hashing; None: a new one per cache.
+        sampling: share of the keys whose lookups are followed, for miss-ratio curves; None: none.
         loader: name of a loader that a plugin registers.
+        weigher: for objects with `memory`, the function that gets a key and its value and returns
+            the bytes that they count for, as "package.module:name".
+        namespaces: parts of the cache with keys of their own, by name.
     """
 
-    capacity: Annotated[int, Meta(ge=1)]
+    capacity: Annotated[int, Meta(ge=1)] | None = None
+    memory: ByteSize | None = None
     name: _Name = "default"
-    device: Literal["auto", "cpu"] = "auto"
-    policy: _Text = "s3fifo"
-    value: ObjectsValue | RowsValue = ObjectsValue()
+    device: _Device = "auto"
+    policy: _Text = "auto"
+    value: ObjectsValue | RowsValue | BlobsValue = ObjectsValue()
     keys: Literal["int64", "str", "bytes", "any"] | None = None
     ttl: Duration | None = None
     seed: int | None = None
+    sampling: Annotated[float, Meta(gt=0, le=1)] | None = None
     loader: _Text | None = None
+    weigher: _Reference | None = None
+    namespaces: dict[_Name, NamespaceConfig] = {}
 
 
 class PluginSection:
@@ -198,7 +257,9 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
 class _Document(msgspec.Struct, frozen=True, kw_only=True):
     """What stands in the file."""
 
-    cache: Annotated[CacheConfig, Meta(extra={"expected": "a table [cache] with a capacity"})]
+    cache: Annotated[
+        CacheConfig, Meta(extra={"expected": "a table [cache] with a capacity or memory"})
+    ]
     host: HostConfig = HostConfig()
     plugins: Annotated[dict[str, Annotated[dict[str, Any], HIDDEN]], HIDDEN] = {}
 
@@ -256,6 +317,10 @@ def load(
         (inside if of_plugin else outside).append(override)
     document = overrule(document, _Document, outside, origins)
     decoded = decode(document, _Document, origins, environ)
+    if decoded.cache.capacity is None and decoded.cache.memory is None:
+        raise ConfigurationError(
+            f"{name}: cache.capacity: missing; expected an integer >= 1, or memory for rows"
+        )
     plugins = _sections(decoded.plugins, inside, origins, environ)
     warn_of_mistyped(environ, _KNOWN, plugins)
     return Configuration(host=decoded.host, cache=decoded.cache, plugins=plugins, source=name)

@@ -8,17 +8,18 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from predis_core.errors import CacheUnusable
-from predis_core.host.background import LATE
+from predis_core.host.background import LATE, Worker
 from predis_core.host.guard import FAILED, Guard
 from predis_core.host.plugged import Plugged
-from predis_core.host.view import View
+from predis_core.host.sampling import ALL, BatchStream, KeyStream, Stream, Wish, wish_of
+from predis_core.host.view import Hosted, View
 from predis_core.types import Health, Metric, Sample
 
 logger = logging.getLogger("predis")
 
 
 _PATIENCE = 1.0
-"""Seconds that a snapshot waits for a metric source."""
+"""Seconds that a snapshot waits for a metric source, and a cache that closes for a drain."""
 
 
 class _Source:
@@ -56,6 +57,7 @@ class Attachment:
         self.guards: list[Guard] = []
         self.observers: list[Guard] = []
         self.metrics: list[Metric] = []
+        self.streams: list[Stream] = []
         self.exports = False
         self._strict = strict
         self._on_disabled = on_disabled
@@ -63,6 +65,8 @@ class Attachment:
         self._sources: list[_Source] = []
         self._exporters: list[tuple[Guard, float]] = []
         self._periodic: list[int] = []
+        self._drains: Worker | None = None
+        self._drained: list[int] = []
 
     @property
     def observer_seconds(self) -> float:
@@ -93,9 +97,14 @@ class Attachment:
     # ------------------------------------------------------------------ building
 
     def prepare(self) -> None:
-        """Ask the plugin for its observers, exporters and metric sources."""
+        """Ask the plugin for its observers, samplers, exporters and metric sources."""
         for observer in self._asked("predis_observers", _with("on_batch")):
             self.observers.append(self._guard(f"observer {_kind(observer)}", observer.on_batch))
+        for sampler, wish in self._asked("predis_samplers", _samplers):
+            guard = self._guard(f"sampler {_kind(sampler)}", sampler.on_sample)
+            assert self.plugged.worker is not None
+            stream = BatchStream if wish.stream == "batches" else KeyStream
+            self.streams.append(stream(self.view.name, guard, wish, self.plugged.worker))
         for exporter, interval in self._asked("predis_exporters", _exporters):
             self.exports = True
             if interval is not None:
@@ -126,9 +135,18 @@ class Attachment:
 
     # ------------------------------------------------------------------ from opening to closing
 
-    def begin(self) -> None:
-        """Tell the plugin that the cache is open, and begin to export."""
+    def begin(self, cache: Hosted, drains: Callable[[], Worker]) -> None:
+        """Tell the plugin that the cache is open, and begin to export and to sample.
+
+        Args:
+            cache: not kept alive from here.
+            drains: returns the core's thread for drains; called if there are any.
+        """
         self.call("predis_cache_opened")
+        for stream in self.streams:
+            stream.begin(cache)
+            self._drains = drains()
+            self._drained.append(self._drains.every(stream.interval, stream.drain))
         for exporter, interval in self._exporters:
             assert self.plugged.worker is not None
             job = functools.partial(self._export, exporter)
@@ -172,24 +190,34 @@ class Attachment:
         return answer or Health()
 
     def close(self, reason: str) -> None:
-        """Export for the last time, and tell the plugin that the cache is closing."""
+        """Sample and export for the last time, and tell the plugin that the cache is closing."""
         worker = self.plugged.worker
         if worker is None:
             return
         for number in self._periodic:
             worker.no_longer(number)
+        self._drain_at_end()
 
         def last() -> None:
+            for stream in self.streams:
+                stream.deliver(ALL)
             for exporter, _ in self._exporters:
                 self._export(exporter)
             self.call("predis_cache_closing", reason=reason)
 
-        if (self._exporters or self.implements("predis_cache_closing")) and worker.ask(
-            last
-        ) is LATE:
+        concerned = self.streams or self._exporters or self.implements("predis_cache_closing")
+        if concerned and worker.ask(last) is LATE:
             logger.warning(
                 "plugin %r: hangs; cache %r closes without it", self.plugged.name, self.view.name
             )
+
+    def _drain_at_end(self) -> None:
+        if self._drains is None:
+            return
+        for number in self._drained:
+            self._drains.no_longer(number)
+        for stream in self.streams:
+            self._drains.ask(functools.partial(stream.drain, at_end=True), _PATIENCE)
 
 
 def _kind(thing: Any) -> str:
@@ -206,6 +234,11 @@ def _with(method: str) -> Callable[[list[Any]], list[Any]]:
         return objects
 
     return checked
+
+
+def _samplers(objects: list[Any]) -> list[tuple[Any, Wish]]:
+    """Return samplers with what they want."""
+    return [(sampler, wish_of(sampler)) for sampler in _with("on_sample")(objects)]
 
 
 def _exporters(objects: list[Any]) -> list[tuple[Any, float | None]]:

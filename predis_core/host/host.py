@@ -20,6 +20,7 @@ from predis_core.errors import CacheUnusable, ConfigurationError
 from predis_core.host import discovery
 from predis_core.host.background import Worker
 from predis_core.host.control import Control
+from predis_core.host.drains import DRAINS
 from predis_core.host.plugged import Plugged
 from predis_core.host.registry import Registry
 from predis_core.host.session import Session
@@ -49,6 +50,7 @@ class Host:
         self._plugged: dict[str, Plugged] = {}
         self._worker = Worker("host", float("inf"), self._clock)
         self._worker.every(min(_LONGEST_LOOK_AWAY, float(config.deadline) / 4), self._look)
+        self._drains: Worker | None = None
         self._control: Control | None = None
         if config.state_dir is not None:
             try:
@@ -169,8 +171,16 @@ class Host:
         if self._control is not None:
             self._control.close()
         self._worker.stop(_LONGEST_LOOK_AWAY)
+        if self._drains is not None:
+            DRAINS.release(self._drains, _LONGEST_LOOK_AWAY)
 
     # ------------------------------------------------------------------ in the background
+
+    def drains(self) -> Worker:
+        """Return the thread for the core's drains; there is none until somebody needs it."""
+        if self._drains is None:
+            self._drains = DRAINS.hold()
+        return self._drains
 
     def _emit(self, event: Event) -> bool:
         return self._worker.submit(functools.partial(self._deliver, event))
@@ -267,6 +277,7 @@ def _plugin_status(plugged: Plugged, sessions: list[Session]) -> PluginStatus:
     worst = max(health, key=lambda each: SEVERITY[each.status], default=Health())
     functions = tuple(guard.status() for attachment in mine for guard in attachment.guards)
     costs = [attachment.observer_seconds for attachment in mine if attachment.observers]
+    streams = [stream for attachment in mine for stream in attachment.streams]
     state, reason = state_of(worst, functions, hangs)
     return PluginStatus(
         name=plugged.name,
@@ -277,6 +288,8 @@ def _plugin_status(plugged: Plugged, sessions: list[Session]) -> PluginStatus:
         caches=tuple(attachment.view.name for attachment in mine),
         functions=functions,
         observer_seconds=sum(costs) / len(costs) if costs else 0.0,
+        sampled=sum(stream.events for stream in streams),
+        dropped=sum(stream.dropped for stream in streams),
     )
 
 

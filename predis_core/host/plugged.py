@@ -16,6 +16,7 @@ from predis_core.host.registry import Registry
 logger = logging.getLogger("predis")
 
 _IN_BACKGROUND = (
+    "predis_samplers",
     "predis_exporters",
     "predis_metric_sources",
     "predis_event",

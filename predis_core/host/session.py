@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,10 +13,12 @@ import msgspec
 from predis_core import telemetry
 from predis_core.clock import Clock
 from predis_core.config import CacheConfig
-from predis_core.errors import CacheClosed, PluginError
+from predis_core.errors import CacheClosed, CacheUnusable, PluginError
 from predis_core.host.attachment import Attachment
+from predis_core.host.background import Worker
 from predis_core.host.guard import Guard
 from predis_core.host.plugged import Plugged
+from predis_core.host.sampling import EVENTS, NEVER, BatchStream, Draw, KeyStream, Stream
 from predis_core.host.view import Hosted, View
 from predis_core.types import BatchStats, Event, Sample, Snapshot, Stats
 
@@ -30,6 +33,11 @@ class Session:
         strict: whether plugins' failures are raised.
         clock: where the time comes from.
         emit: takes an event for all plugins, and returns whether there was room for it.
+
+    Attributes:
+        observers: what is told of every batch.
+        draw: which batches are sampled.
+        events_dropped: events that were lost.
     """
 
     def __init__(
@@ -45,6 +53,7 @@ class Session:
         self.config = config
         self.skipped = dict(skipped)
         self.observers: tuple[Callable[[BatchStats], Any], ...] = ()
+        self.draw = Draw()
         self.events_dropped = 0
         self._clock = clock
         self._emit = emit
@@ -99,6 +108,25 @@ class Session:
                         f"{other} already; give it another name"
                     )
         self._choose_observers()
+        self.draw = Draw([each for each in self._streams() if isinstance(each, BatchStream)])
+
+    def _streams(self) -> list[Stream]:
+        return [stream for attachment in self.attachments for stream in attachment.streams]
+
+    def _key_rate(self) -> float:
+        """Return the highest rate at which somebody wants keys sampled; 0.0: nobody does."""
+        wanted = (s.rate for s in self._streams() if isinstance(s, KeyStream) and s.is_wanted)
+        return max(wanted, default=0.0)
+
+    @property
+    def samples_keys(self) -> bool:
+        """Whether anybody wants every lookup of some keys."""
+        return self._key_rate() > 0
+
+    @property
+    def samples_batches(self) -> bool:
+        """Whether anybody wants some batches whole."""
+        return self.draw.due != NEVER
 
     @property
     def is_measured(self) -> bool:
@@ -115,12 +143,19 @@ class Session:
 
     # ------------------------------------------------------------------ from opening to closing
 
-    def begin(self, cache: Hosted) -> None:
-        """The cache is there; it is not kept alive from here."""
+    def begin(self, cache: Hosted, drains: Callable[[], Worker]) -> None:
+        """The cache is there; it is not kept alive from here.
+
+        Args:
+            cache: the cache.
+            drains: returns the core's thread for drains; called if there are any.
+        """
         self._cache = weakref.ref(cache)
+        if rate := self._key_rate():
+            cache.sample_keys(rate, EVENTS)
         for attachment in self.attachments:
             self._begun.append(attachment)
-            attachment.begin()
+            attachment.begin(cache, drains)
 
     @property
     def is_collected(self) -> bool:
@@ -174,6 +209,9 @@ class Session:
             yield Sample(telemetry.PLUGIN_UP, labels, int(works))
             if attachment.observers:
                 yield Sample(telemetry.OBSERVER_SECONDS, labels, attachment.observer_seconds)
+            if streams := attachment.streams:
+                yield Sample(telemetry.SAMPLER_EVENTS, labels, sum(s.events for s in streams))
+                yield Sample(telemetry.SAMPLER_DROPPED, labels, sum(s.dropped for s in streams))
         yield Sample(telemetry.EVENTS_DROPPED, (name,), self.events_dropped)
 
     # ------------------------------------------------------------------ events
@@ -199,6 +237,10 @@ class Session:
 
     def _disabled(self, attachment: Attachment, guard: Guard) -> None:
         self._choose_observers()
+        self.draw.look_again()
+        if not self._key_rate() and any(isinstance(s, KeyStream) for s in self._streams()):
+            with contextlib.suppress(CacheUnusable):  # closed, or not there yet
+                self._there().sample_keys(0.0, EVENTS)
         status = guard.status()
         self.emit(
             Event(

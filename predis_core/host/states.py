@@ -29,6 +29,8 @@ class PluginStatus(msgspec.Struct, frozen=True, kw_only=True):
         caches: the caches that use it.
         functions: how the calls of its hooks and objects went.
         observer_seconds: mean time that its observers take per batch.
+        sampled: accesses of keys that its samplers were handed.
+        dropped: accesses of keys that were sampled and lost, as its samplers did not keep up.
     """
 
     name: str
@@ -39,6 +41,8 @@ class PluginStatus(msgspec.Struct, frozen=True, kw_only=True):
     caches: tuple[str, ...] = ()
     functions: tuple[GuardStatus, ...] = ()
     observer_seconds: float = 0.0
+    sampled: int = 0
+    dropped: int = 0
 
 
 class CacheStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
+from predis_core.adapt.sampled import Noted
 from predis_core.config import CacheConfig
+from predis_core.table.interface import Keys
 from predis_core.types import Event, Sample, Snapshot, Stats
 
 
@@ -18,6 +20,18 @@ class Hosted(Protocol):
 
     def samples(self) -> Sequence[Sample]:
         """Return what the cache itself measures; CacheUnusable once it is closed."""
+        ...
+
+    def decoder(self) -> Callable[[Keys], Any]:
+        """Return what turns a table's keys into a user's, and does not keep the cache alive."""
+        ...
+
+    def sample_keys(self, rate: float, capacity: int) -> None:
+        """Note lookups of that share of keys, so many at a time; with rate 0, none any longer."""
+        ...
+
+    def sampled_keys(self, since: int, rate: float) -> Noted:
+        """Return what was noted, of keys that a lower rate has too; CacheUnusable once closed."""
         ...
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Literal, Protocol, Self, cast
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, cast
 
 import numpy as np
 
+from predis_core.deferred import Deferred
 from predis_core.errors import ConfigurationError, KeyKindError, LoaderError, MissingKeys
 from predis_core.mapping import listed
 from predis_core.memoize.arguments import check_function, is_coroutine_function
@@ -21,6 +21,11 @@ from predis_core.memoize.keys import (
     duration_of,
 )
 from predis_core.table.interface import Bools
+
+if TYPE_CHECKING:
+    import asyncio
+else:
+    asyncio = Deferred("asyncio")
 
 _AT_ONCE = 2048
 """Items whose keys are made in one go."""

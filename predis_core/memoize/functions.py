@@ -24,6 +24,8 @@ from predis_core.memoize.failures import (
 from predis_core.memoize.keys import CacheInfo, Counts, KeySpace, Target, checked_ttl
 from predis_core.table.interface import Keys
 
+_ABSENT: Any = object()
+
 P = ParamSpec("P")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
@@ -91,23 +93,23 @@ class Calls:
         self.cache = cache
         self.fn = fn
         self._key = key
-        self._arrange = arranger(fn, typed=typed) if key is None else key
+        self.arrange = arranger(fn, typed=typed) if key is None else key
 
     def key(self, *args: Any, **kwargs: Any) -> Any:
         """See `Memoized`."""
-        return self.space.keys([self._arrange(*args, **kwargs)])[0]
+        return self.space.keys([self.arrange(*args, **kwargs)])[0]
 
     def invalidate(self, *args: Any, **kwargs: Any) -> bool:
         """See `Memoized`."""
-        return bool(self.cache.delete_many(self.entry(args, kwargs))[0])
+        entry = self.entry(self.key(*args, **kwargs), args, kwargs)
+        return bool(self.cache.delete_many(entry)[0])
 
-    def entry(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Keys:
-        """Return the key of a call as tables take it.
+    def entry(self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Keys:
+        """Return the key of a call with these arguments as tables take it.
 
         Raises:
             KeyKindError: naming the argument that cannot be part of a key.
         """
-        key = self.key(*args, **kwargs)
         try:
             return self.cache._encode((key,))
         except KeyKindError:
@@ -173,7 +175,7 @@ class Run:
     def answer(self, value: Any) -> Any:
         """Return the value of the entry, or raise what it stands for."""
         if not self.ran:
-            self._calls.counts.add(1, 0)
+            self._calls.counts.hit()
         if type(value) is not Failure:
             return value
         error, self.error = self.error or value.again(), None
@@ -208,12 +210,21 @@ def memoized(cache: Target, fn: Callable[P, R], **options: Any) -> Memoized[P, R
 
 
 def _function(calls: Calls) -> Callable[..., Any]:
-    load_many, entry, ttl = calls.cache.get_or_load_many, calls.entry, calls.ttl
+    cache, space, arrange, counts = calls.cache, calls.space, calls.arrange, calls.counts
+    load_many, entry, ttl = cache.get_or_load_many, calls.entry, calls.ttl
+    is_any = space.kind == "any"
 
     def function(*args: Any, **kwargs: Any) -> Any:
+        rest = arrange(*args, **kwargs)
+        key = (space.head, rest) if is_any else space.keys([rest])[0]
+        value = cache._hit(key, _ABSENT)
+        if value is not _ABSENT and type(value) is not Failure:
+            counts.hit()
+            return value
         run = Run(calls, args, kwargs)
         try:
-            value = load_many(entry(args, kwargs), run, ttl=ttl)[0]
+            if value is _ABSENT:
+                value = load_many(entry(key, args, kwargs), run, ttl=ttl)[0]
         except LoaderError as error:
             failure = original(error)
         else:
@@ -234,7 +245,8 @@ def _coroutine_function(calls: Calls) -> Callable[..., Any]:
     async def function(*args: Any, **kwargs: Any) -> Any:
         run = AsyncRun(calls, args, kwargs)
         try:
-            value = (await load_many(entry(args, kwargs), run, ttl=ttl))[0]
+            key = calls.key(*args, **kwargs)
+            value = (await load_many(entry(key, args, kwargs), run, ttl=ttl))[0]
         except LoaderError as error:
             failure = original(error)
         else:

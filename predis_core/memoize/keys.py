@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import secrets
 import threading
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, cast
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -34,6 +35,8 @@ class Target(Protocol):
     def __iter__(self) -> Iterator[Any]: ...
 
     def _encode(self, keys: Any) -> Keys: ...
+
+    def _hit(self, key: Any, default: Any) -> Any: ...
 
     def get_or_load_many(
         self,
@@ -71,10 +74,17 @@ class CacheInfo(NamedTuple):
 
 
 class Counts:
-    """Hits and misses, counted by each thread for itself, so that no lock is needed."""
+    """Hits and misses, counted by each thread for itself, so that no lock is needed.
+
+    Attributes:
+        hit: counts one hit; faster than `add`.
+    """
 
     def __init__(self) -> None:
         self._counted: dict[int, list[int]] = {}
+        self.hit: Callable[[], object] = itertools.count().__next__
+        self._looking = threading.Lock()
+        self._looks = 0
 
     def add(self, hits: int, misses: int) -> None:
         """Count answers."""
@@ -87,8 +97,13 @@ class Counts:
 
     def read(self) -> CacheInfo:
         """Return the sums."""
+        with self._looking:
+            # To look at a counter is to count.
+            single = cast(int, self.hit()) - self._looks
+            self._looks += 1
         counted = list(self._counted.values())
-        return CacheInfo(sum(hits for hits, _ in counted), sum(misses for _, misses in counted))
+        hits, misses = (sum(some) for some in zip((single, 0), *counted, strict=True))
+        return CacheInfo(hits, misses)
 
 
 # An int64 key has no room for a name, so that such a cache serves one name only.

@@ -32,6 +32,16 @@ and of a resident one, found by a lookup, a touch or an insert:
     because a batch may hold a key twice and all of it has the tick of its beginning. Default:
     unchanged.
 
+and of either, once `on_insert` or `on_hit` is done with it, if a set wrote its value:
+
+`on_value(meta, size, cost, parameters) -> meta`
+    What the value takes and what it cost. `size`: the bytes of a blob or of a row; what the weigher
+    said of an object; 0 for an object that is not weighed. `cost`: the nanoseconds that a loader
+    took for it, or 0 if nobody knows. A policy keeps what it needs of both in the bits of `meta`.
+    Whatever replays `on_insert` replays this too, with what the table knows by then: the first use
+    of a guess, a change of policy, the move into a table of another size. Default: unchanged, and a
+    policy without it costs nothing.
+
 Rules that make this run at native speed and alike everywhere:
 
 * Arguments and results are int64. Shift, mask, add, compare, `//` by what is not zero; no constant
@@ -72,6 +82,7 @@ ARGUMENTS = {
     "on_pass": ("meta", "victim_meta", "tick", "state", "total", "parameters"),
     "on_evict": ("meta", "tick", "state"),
     "on_hit": ("meta", "tick", "state", "parameters"),
+    "on_value": ("meta", "size", "cost", "parameters"),
 }
 """The functions of a policy and the names of their arguments, in order."""
 
@@ -108,6 +119,11 @@ def unchanged_on_hit(meta: int, tick: int, state: int, parameters: Any) -> int:
     return meta
 
 
+def unchanged_on_value(meta: int, size: int, cost: int, parameters: Any) -> int:
+    """Take all values for equal."""
+    return meta
+
+
 @dataclass(frozen=True)
 class Policy:
     """An eviction policy: how much it remembers, and the functions described above.
@@ -121,7 +137,7 @@ class Policy:
         ghosts: whether sets remember fingerprints of keys that left.
         sketch: whether the table counts how often keys are asked for (count-min, 4 bits, ageing).
         parameters: the default parameter vector.
-        tally, segment, admit, on_pass, on_evict, on_hit: optional functions.
+        tally, segment, admit, on_pass, on_evict, on_hit, on_value: optional functions.
 
     Raises:
         PolicyError: naming the policy, the field and the fix.
@@ -142,6 +158,7 @@ class Policy:
     on_pass: Callable[..., int] = unchanged_on_pass
     on_evict: Callable[..., tuple[int, int]] = forget
     on_hit: Callable[..., int] = unchanged_on_hit
+    on_value: Callable[..., int] = unchanged_on_value
 
     def __post_init__(self) -> None:
         if not (isinstance(self.name, str) and self.name):
@@ -180,6 +197,11 @@ class Policy:
     def has_segments(self) -> bool:
         """Whether `segment` and `admit` take part in the choice of a victim."""
         return self.segment is not one_segment
+
+    @property
+    def sees_values(self) -> bool:
+        """Whether sizes and costs of values count."""
+        return self.on_value is not unchanged_on_value
 
     @property
     def visible_bits(self) -> int:

@@ -101,12 +101,15 @@ def rank(meta: int, tick: int, state: int, total: int, parameters: Any) -> int:
 def on_pass(meta: int, victim_meta: int, tick: int, state: int, total: int, parameters: Any) -> int:
     """Promote, or spend hits for further rounds, as the loop does on its way to the victim."""
     victim_tier = _tier(victim_meta, total, parameters)
-    tier = _tier(meta, total, parameters)
     older = _place(meta, state) < _place(victim_meta, state)
     requeued = _queued((state >> 1) - 1) + _MAIN
+    if victim_tier == 0:
+        # Most choices: of what came before it in the small queue, some is promoted.
+        return requeued if older and meta & _MAIN == 0 and meta & _COUNT >= _PROMOTED else meta
+    tier = _tier(meta, total, parameters)
     if tier == 2:
-        return requeued if victim_tier > 0 or older else meta
-    if tier & 1 == 0 or victim_tier == 0:
+        return requeued
+    if tier & 1 == 0:
         return meta
     spent = victim_tier >> 1
     if tier > victim_tier and (older or victim_tier == 2):

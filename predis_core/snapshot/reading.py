@@ -7,7 +7,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import msgspec
@@ -36,6 +36,9 @@ from predis_core.snapshot.format import (
 )
 from predis_core.snapshot.packing import Codec, Packing
 from predis_core.snapshot.subject import Subject
+from predis_core.stores import Blobs
+from predis_core.table.arena import Ledger
+from predis_core.table.batches import part_of
 from predis_core.table.interface import Bools, Bytes, Int64s, Keys, Status
 
 _PIECE = 1 << 20
@@ -49,8 +52,8 @@ class RestoreReport(msgspec.Struct, frozen=True):
         restored: stored in the cache.
         present: not stored, because the cache holds their key; it keeps its own value.
         expired: not stored, because their time to live has ended.
-        did_not_fit: not stored, because all places of their set are taken, by entries that the
-            cache held or by restored ones that the policy would have kept longer.
+        did_not_fit: not stored, because all places of their set or all memory is taken, by entries
+            that the cache held or by restored ones that the policy would have kept longer.
         seconds: how long it took.
     """
 
@@ -245,6 +248,7 @@ class _Restoring:
         # A wall clock that was set back may not prolong a life.
         self._downtime = min(max(downtime, 0), MAX_DURATION)
         self._chosen: list[npt.NDArray[np.uint8]] = []
+        self._weights: list[Int64s | None] = []
         self.restored = self.present = self.expired = self.did_not_fit = 0
 
     def plan(self) -> None:
@@ -252,17 +256,28 @@ class _Restoring:
 
         Raises:
             SnapshotError: if keys or values cannot be made of the bytes.
+            Exception: what the weigher raises.
         """
-        room = self._subject.table.room()
+        table = self._subject.table
+        room, memory = table.room(), _Memory(table.ledger(), table.weight_left)
         for part in self._parts:
             keys, deadlines = self._keys(part), self._deadlines(part)
-            if not self._rows:
-                self._objects(part)
+            values = None if self._rows else self._objects(part)
             alive = deadlines >= 0
-            absent = ~self._subject.table.contains(keys, self._now)
+            absent = ~table.contains(keys, self._now)
             wanted = alive & absent
+            homes = table.homes(keys)
             fits = np.zeros(part.entries, bool)
-            fits[wanted] = _taken(room, self._subject.table.homes(keys)[wanted])
+            fits[wanted] = _taken(room, homes[wanted])
+            weights = None
+            if values is not None:
+                weights = self._subject.intake.weights(part_of(keys, fits), values[fits])
+                sizes = map(len, values[fits]) if weights is None else weights.tolist()
+                taken = memory.take(sizes) if memory.is_bounded else np.ones(fits.sum(), bool)
+                weights = None if weights is None else weights[taken]
+                np.add.at(room, homes[fits][~taken], 1)
+                fits[fits] = taken
+            self._weights.append(weights)
             self.expired += int((~alive).sum())
             self.present += int((alive & ~absent).sum())
             self.did_not_fit += int((wanted & ~fits).sum())
@@ -270,18 +285,23 @@ class _Restoring:
 
     def store(self) -> None:
         """Store what was chosen."""
-        for part, packed in zip(reversed(self._parts), reversed(self._chosen), strict=True):
+        planned = zip(self._parts, self._chosen, self._weights, strict=True)
+        for part, packed, weights in reversed(list(planned)):
             chosen = np.unpackbits(packed, count=part.entries).astype(bool)
             if not chosen.any():
                 continue
             keys, deadlines = self._keys(part), self._deadlines(part)[chosen]
             values = self._row_values(part) if self._rows else self._objects(part)
             self._subject.check()
-            status = self._subject.table.insert(
-                Keys(keys.words[chosen], None if keys.refs is None else keys.refs[chosen]),
-                values[chosen].reshape(-1),
+            restored = values[chosen].reshape(-1)
+            if not self._rows:
+                restored = self._subject.store.take_over(restored)
+            status = self._subject.intake.put(
+                part_of(keys, chosen),
+                restored,
                 self._now,
-                deadlines=deadlines if deadlines.any() else None,
+                deadlines if deadlines.any() else None,
+                weights=weights,
                 # What came in since it was planned is newer.
                 absent_only=True,
             ).status
@@ -312,7 +332,12 @@ class _Restoring:
         start = part.offset + part.lifetime_bytes + part.key_bytes
         data = self._array(start, part.value_bytes)
         with self._understanding("values", part):
-            return np.fromiter(self._unpacked(data, part.entries), object, part.entries)
+            found = self._unpacked(data, part.entries)
+            if isinstance(self._subject.store, Blobs):
+                for value in found:
+                    if type(value) is not bytes:
+                        raise ValueError(f"expected bytes, got {type(value).__name__}")
+            return np.fromiter(found, object, part.entries)
 
     def _unpacked(self, data: npt.NDArray[np.uint8], count: int) -> list[Any]:
         found = self._packing.unpack(data)
@@ -334,6 +359,34 @@ class _Restoring:
         found = np.empty(count, np.uint8)
         self._reader.read(offset, found.data)
         return found
+
+
+class _Memory:
+    """The memory that restored values have to share.
+
+    Args:
+        ledger: what is used of an arena, to be used up; None if there is none.
+        left: what values may still weigh; None if that is not bounded.
+    """
+
+    def __init__(self, ledger: Ledger | None, left: int | None) -> None:
+        self._ledger, self._left = ledger, left
+        self.is_bounded = ledger is not None or left is not None
+
+    def take(self, sizes: Iterable[int]) -> Bools:
+        """Take memory for n values, in this order; return where there was enough (bool[n])."""
+        return np.fromiter(map(self._take, sizes), bool)
+
+    def _take(self, size: int) -> bool:
+        if self._ledger is not None:
+            fits = self._ledger.fits(size)
+            if fits:
+                self._ledger.store(size)
+            return fits
+        assert self._left is not None
+        fits = size <= self._left
+        self._left -= size if fits else 0
+        return fits
 
 
 def _taken(room: Bytes, sets: Int64s) -> Bools:

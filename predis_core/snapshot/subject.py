@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from predis_core.clock import Clock
 from predis_core.errors import SnapshotError
-from predis_core.stores import Objects, Rows, Store
+from predis_core.intake import Intake
+from predis_core.stores import Blobs, Objects, Rows, Store
 from predis_core.table.cpu import CpuTable
 from predis_core.table.keys import KeyCodec
 
@@ -24,19 +25,21 @@ class Subject(NamedTuple):
     store: Store
     codec: KeyCodec
     clock: Clock
+    intake: Intake
     check: Callable[[], None]
 
     @property
     def row_bytes(self) -> int:
-        """Bytes of a value, or 0 if values are Python objects.
+        """Bytes of a value, or 0 if values are Python objects or blobs.
 
         Raises:
-            SnapshotError: if the store holds neither rows nor objects.
+            SnapshotError: if the store holds neither rows nor objects nor blobs.
         """
         if isinstance(self.store, Rows):
-            return self.store.column(1).nbytes
-        if isinstance(self.store, Objects):
+            return self.store.bytes_per_slot(False)
+        if isinstance(self.store, Objects | Blobs):
             return 0
         raise SnapshotError(
-            f"value: there are no snapshots of caches of {self.store}, only of Rows and Objects"
+            f"value: there are no snapshots of caches of {self.store}, only of Rows, Objects and "
+            "Blobs"
         )

@@ -11,11 +11,12 @@ import numpy as np
 
 from predis_core.clock import stopwatch
 from predis_core.errors import SnapshotError
+from predis_core.packed import Packed
 from predis_core.snapshot import files
 from predis_core.snapshot.format import ENTRIES_KIND, HEADER_KIND, PART_HEAD, Header, SectionWriter
 from predis_core.snapshot.packing import Codec, Packing, Unpackable, joined
 from predis_core.snapshot.subject import Subject
-from predis_core.table.interface import Entries
+from predis_core.table.interface import Counter, Entries
 from predis_core.table.layout import WAYS
 
 SECTION_BYTES = 512 << 10
@@ -99,6 +100,9 @@ class _Writing:
         """Write every entry."""
         for sets in self._windows():
             entries = self._subject.table.export(self._now, sets=sets)
+            if isinstance(entries.values, Packed):
+                blobs = np.fromiter(map(bytes, entries.values), object, len(entries.values))
+                entries = entries._replace(values=blobs)
             levels = self._subject.table.levels(entries)
             for level in np.unique(levels).tolist():
                 self._add(level, entries, np.flatnonzero(levels == level))
@@ -108,7 +112,9 @@ class _Writing:
 
     def _windows(self) -> Iterator[range]:
         (region,) = self._subject.table.layout.regions
-        step = max(1, _WINDOW_BYTES // (WAYS * (self._row_bytes + _ENTRY_BYTES)))
+        counters = self._subject.table.counters()
+        value_bytes = self._row_bytes or counters[Counter.BYTES] // max(1, counters[Counter.SIZE])
+        step = max(1, _WINDOW_BYTES // (WAYS * (value_bytes + _ENTRY_BYTES)))
         if self._subject.codec.has_refs or not self._row_bytes:
             step = min(step, _SETS_WITH_GIL)
         for start in range(0, region.sets, step):

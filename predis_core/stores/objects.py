@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Set, Sized
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from predis_core.errors import ValueShapeError
-from predis_core.stores.base import Store, Target
+from predis_core.stores.base import Holding, Store, Target, one_per_key
 
 
 class Objects(Store):
@@ -20,21 +19,17 @@ class Objects(Store):
     def __repr__(self) -> str:
         return "Objects()"
 
-    def column(self, slots: int) -> npt.NDArray[Any]:
-        """Return object[slots], filled with None."""
-        return np.empty(slots, object)
+    def hold(self, slots: int, budget: int | None) -> Holding:
+        """Return object[slots], filled with None; see `Store.hold`."""
+        return Holding(np.empty(slots, object), limit=budget)
+
+    def bytes_per_slot(self, weighed: bool) -> int:
+        """Return what a reference takes, and its weight."""
+        return 16 if weighed else 8
 
     def coerce(self, values: Any, n: int) -> npt.NDArray[Any]:
         """Return n objects; see `Store.coerce`."""
-        if isinstance(values, str | bytes | Mapping | Set) or not isinstance(values, Iterable):
-            raise ValueShapeError(
-                f"values: expected a sequence of {n} values, got {type(values).__name__}; "
-                "pass one value per key"
-            )
-        listed = values if isinstance(values, Sized) else list(values)
-        if len(listed) != n:
-            raise ValueShapeError(f"values: expected {n}, one per key, got {len(listed)}")
-        return np.fromiter(listed, object, n)
+        return np.fromiter(one_per_key(values, n), object, n)
 
     def take_over(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return a copy: an insert swaps what it displaces into the array that it is given."""

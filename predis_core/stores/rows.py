@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from predis_core.arrays import has_array_face, host_array
 from predis_core.errors import ConfigurationError, ValueShapeError
-from predis_core.stores.base import Store, Target
+from predis_core.stores.base import Holding, Store, Target
 
 
 class Rows(Store):
@@ -52,9 +52,13 @@ class Rows(Store):
     def __repr__(self) -> str:
         return f"Rows({str(self.dtype)!r}, {self.shape})"
 
-    def column(self, slots: int) -> npt.NDArray[Any]:
+    def hold(self, slots: int, budget: int | None) -> Holding:
         """Return zeros [slots, *shape] that take no memory until they are written."""
-        return np.zeros((slots, *self.shape), self.dtype)
+        return Holding(np.zeros((slots, *self.shape), self.dtype))
+
+    def bytes_per_slot(self, weighed: bool) -> int:
+        """Return what a row takes."""
+        return self._row_bytes
 
     def coerce(self, values: Any, n: int) -> npt.NDArray[Any]:
         """Return n rows; see `Store.coerce`."""
@@ -65,13 +69,18 @@ class Rows(Store):
             raise ValueShapeError(
                 f"values: expected shape {(n, *self.shape)}, one row per key, got {array.shape}"
             )
-        if array.dtype != self.dtype:
+        if array.dtype == self.dtype:
+            if array.flags.carray:
+                return array
+        else:
             self._check_kind(array)
         with np.errstate(over="ignore"):
             # Writeable too: read-only arrays are another type to Numba.
             return np.require(array, self.dtype, ("C", "A", "W"))
 
     def _read(self, values: Any) -> npt.NDArray[Any]:
+        if type(values) is np.ndarray:
+            return values
         if isinstance(values, Mapping | Set):
             raise ValueShapeError(
                 f"values: a {type(values).__name__} is not aligned with the keys; pass a sequence"
@@ -126,9 +135,9 @@ class Rows(Store):
         """Return room for n rows, or a caller's `out` if it can be written in place."""
         shape = (n, *self.shape)
         if out is None:
-            buffer = np.empty(n * self._row_bytes, np.uint8)
-            rows = buffer.view(self.dtype)
-            return Target(rows.reshape(shape) if self.shape else rows, buffer, True, None)
+            rows = np.empty(shape, self.dtype)
+            flat = rows.reshape(-1) if self.shape else rows
+            return Target(rows, flat.view(np.uint8), True, None)
         array = _writable(out)
         if array.shape != shape or array.dtype != self.dtype or not array.flags.c_contiguous:
             raise ValueShapeError(

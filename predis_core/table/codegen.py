@@ -1,70 +1,160 @@
 """Generated kernels: the package `kernels`, its constants and a policy's functions, on disk.
 
-Numba reloads compiled functions from disk only if they live in a file; closures over other compiled
-functions never qualify. So the template package is copied, with its constants filled in and the
-policy's functions in place of its own, under a name that is a hash of all that it depends on; a
-warm start then compiles nothing.
-
-The copies go to `$PREDIS_CACHE_DIR`, else the user's cache folder, else a private folder among the
-system's temporary files; where none can be written, kernels live in memory only.
+Compiled functions can be reloaded from disk only if they live in a module; closures over others
+never qualify. So the template package is copied, with its constants filled in and the policy's
+functions in place of its own, under a name that is a hash of all that it depends on; a warm start
+then compiles nothing. `packages` has the folders; where none can be written, kernels live in memory
+only. `machine_code` keeps what was compiled.
 """
 
 from __future__ import annotations
 
 import builtins
 import dis
+import functools
 import hashlib
 import importlib.util
-import os
+import inspect
 import platform
-import shutil
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from importlib.abc import InspectLoader, MetaPathFinder
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType, SimpleNamespace
 from typing import Any, cast
 
 from predis_core.errors import PolicyError
+from predis_core.policies import contract
+from predis_core.table import packages
 
 _TEMPLATE = Path(__file__).with_name("kernels")
-_loaded: dict[str, SimpleNamespace] = {}
+_INCLUDED = (
+    "columns",
+    "context",
+    "cpython",
+    "header",
+    "interface",
+    "intrinsics",
+    "keys",
+    "layout",
+    "sketch",
+)
+"""Modules beside this one from which kernels take constants and intrinsics."""
+
+_loaded: dict[str, dict[tuple[str, ...], Kernels]] = {}
+"""By package, then by modules."""
+
 _loading = threading.RLock()
 
 
 def load(
     constants: Mapping[str, Any], functions: Mapping[str, FunctionType], *modules: str
-) -> SimpleNamespace:
+) -> Kernels:
     """Return the kernels of a template's modules, made for these constants and functions.
 
-    Nothing is compiled before it is first called.
+    Nothing is imported before one of its names is needed, or compiled before it is first called.
 
     Args:
         constants: values for names of `kernels/constants.py`; the rest stays as it is there.
         functions: the policy's functions by name; none leaves the template's own.
         modules: which modules of the package; their public functions become attributes.
     """
-    import numba
-
-    sources = {path.name: path.read_text("utf-8") for path in sorted(_TEMPLATE.glob("*.py"))}
+    sources = dict(_sources(_TEMPLATE))
     if functions:
         sources["policy.py"] = '"""Put in place by codegen."""\n'
-    digest = hashlib.sha256()
-    for part in (
-        sys.version,
-        platform.machine(),
-        numba.__version__,
-        *sources.values(),
-        repr(sorted(constants.items())),
-        *_depends_on(functions),
-    ):
-        digest.update(part.encode() + b"\0")
-    name = f"predis_kernels_{digest.hexdigest()[:24]}"
+    made_of = (*sources.values(), *_included(), repr(sorted(constants.items())))
+    name = package_name(*made_of, *_depends_on(functions))
     with _loading:
         if name not in _loaded:
-            _loaded[name] = _materialise(name, sources, constants, functions, modules)
-        return _loaded[name]
+            _materialise(name, sources, constants, functions)
+        found = _loaded.setdefault(name, {})
+        if modules not in found:
+            found[modules] = Kernels(name, modules)
+        return found[modules]
+
+
+def package_name(*parts: str) -> str:
+    """Return the name of a package of kernels that is made of these texts, by this compiler."""
+    import llvmlite
+    import numba
+
+    compiler = (sys.version, platform.machine(), numba.__version__, llvmlite.__version__)
+    digest = hashlib.sha256()
+    for part in (*compiler, *parts):
+        digest.update(part.encode() + b"\0")
+    return f"{packages.PREFIX}{digest.hexdigest()[:24]}"
+
+
+def import_folder(name: str, folder: Path) -> None:
+    """Import a package of kernels from where it lies."""
+    _import(
+        importlib.util.spec_from_file_location(
+            name, folder / "__init__.py", submodule_search_locations=[str(folder)]
+        )
+    )
+
+
+def _import(spec: ModuleSpec | None) -> None:
+    assert spec is not None and spec.loader is not None
+    package = importlib.util.module_from_spec(spec)
+    # Numba asks sys.modules for a function's module when it reloads it from disk.
+    sys.modules[spec.name] = package
+    spec.loader.exec_module(package)
+
+
+@functools.cache
+def _sources(folder: Path) -> dict[str, str]:
+    """Return the modules of a template by name: what this process once read is what it is."""
+    return {path.name: path.read_text("utf-8") for path in sorted(folder.glob("*.py"))}
+
+
+@functools.cache
+def _included() -> tuple[str, ...]:
+    """Return what else kernels are made of."""
+    beside = (Path(__file__).with_name(f"{name}.py") for name in _INCLUDED)
+    return (*(path.read_text("utf-8") for path in beside), inspect.getsource(contract))
+
+
+class Kernels(SimpleNamespace):
+    """The public names of a package's modules, each of which is imported when one is needed.
+
+    Attributes:
+        dispatchers: Numba's, by the names of the kernels.
+    """
+
+    def __init__(self, package: str, modules: tuple[str, ...]) -> None:
+        super().__init__()
+        self.dispatchers: dict[str, Any] = {}
+        self._package = package
+        self._modules = list(modules)
+
+    def __getattr__(self, name: str) -> Any:
+        with _loading:
+            while name not in self.__dict__:
+                if not self._modules or name.startswith("_"):
+                    raise AttributeError(f"the modules of {self._package} have no {name!r}")
+                module = importlib.import_module(f"{self._package}.{self._modules.pop(0)}")
+                public = {k: v for k, v in vars(module).items() if not k.startswith("_")}
+                verbs = {k: v for k, v in public.items() if _is_verb(v)}
+                self.dispatchers.update(verbs)
+                self.__dict__.update(public)
+                self.__dict__.update({k: direct(self, v) for k, v in verbs.items()})
+        return self.__dict__[name]
+
+    def compile_like(self, others: Kernels) -> None:
+        """Have those verbs compiled, or loaded, that are in kernels of the same modules."""
+        for name, verb in list(others.dispatchers.items()):
+            for types in list(verb.overloads):
+                getattr(self, name)  # its module is imported now
+                self.dispatchers[name].compile(types)
+
+
+@functools.cache
+def shared() -> Kernels:
+    """Return the kernels that are the same for every table: they hash, pack and make keys."""
+    return load({}, {}, "hashing", "packing", "columns")
 
 
 def _materialise(
@@ -72,23 +162,44 @@ def _materialise(
     sources: dict[str, str],
     constants: Mapping[str, Any],
     functions: Mapping[str, FunctionType],
-    modules: tuple[str, ...],
-) -> SimpleNamespace:
-    for folder in _folders():
-        try:
-            if not (folder / name).exists():
-                _write(folder / name, sources | {"constants.py": _filled(sources, constants)})
-        except OSError:
-            continue
-        return _import(name, folder / name, functions, modules)
-    # Nothing can be written where it would be found again: compile for this process only.
-    folder = Path(tempfile.mkdtemp(prefix="predis-kernels-"))
-    try:
+) -> None:
+    """Write a package, if there is none, and have its modules importable."""
+    kept = sources | {"constants.py": _filled(sources, constants)}
+    folder = packages.provide(name, kept)
+    if folder is None:
         filled = _filled(sources, {**constants, "CACHED": False})
-        _write(folder / name, sources | {"constants.py": filled})
-        return _import(name, folder / name, functions, modules)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        sys.meta_path.append(_InMemory(name, sources | {"constants.py": filled}))
+        _import(importlib.util.find_spec(name))
+    else:
+        import_folder(name, folder)
+    if functions:
+        policy = ModuleType(f"{name}.policy")
+        compiled = {given: compile_function(function) for given, function in functions.items()}
+        policy.__dict__.update(compiled)
+        sys.modules[policy.__name__] = policy
+
+
+class _InMemory(InspectLoader, MetaPathFinder):
+    """Imports a package that could not be written anywhere."""
+
+    def __init__(self, name: str, sources: Mapping[str, str]) -> None:
+        self._name = name
+        self._sources = sources
+
+    def find_spec(self, name: str, path: Any, target: Any = None) -> ModuleSpec | None:
+        """Return how a module of the package is imported; None for all others."""
+        if self._file(name) not in self._sources:
+            return None
+        return ModuleSpec(name, self, is_package=name == self._name)
+
+    def get_source(self, fullname: str) -> str:
+        return self._sources[self._file(fullname)]
+
+    def _file(self, name: str) -> str:
+        if name == self._name:
+            return "__init__.py"
+        package, _, module = name.rpartition(".")
+        return f"{module}.py" if package == self._name else ""
 
 
 def _filled(sources: Mapping[str, str], constants: Mapping[str, Any]) -> str:
@@ -102,71 +213,27 @@ def _filled(sources: Mapping[str, str], constants: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _write(folder: Path, sources: Mapping[str, str]) -> None:
-    """Write a package in one step: another process may be at the same one."""
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f"{folder.name}."))
-    try:
-        for name, source in sources.items():
-            (temporary / name).write_text(source, "utf-8")
-        try:
-            temporary.rename(folder)
-        except OSError:
-            if not folder.exists():
-                raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+def _is_verb(member: Any) -> bool:
+    """Whether a kernel may be called from Python."""
+    options: dict[str, Any] = getattr(member, "targetoptions", {"no_cpython_wrapper": True})
+    return not options.get("no_cpython_wrapper")
 
 
-def _import(
-    name: str, folder: Path, functions: Mapping[str, FunctionType], modules: tuple[str, ...]
-) -> SimpleNamespace:
-    spec = importlib.util.spec_from_file_location(
-        name, folder / "__init__.py", submodule_search_locations=[str(folder)]
-    )
-    assert spec is not None and spec.loader is not None
-    package = importlib.util.module_from_spec(spec)
-    # Numba asks sys.modules for a function's module when it reloads it from disk.
-    sys.modules[name] = package
-    spec.loader.exec_module(package)
-    if functions:
-        policy = ModuleType(f"{name}.policy")
-        compiled = {given: compile_function(function) for given, function in functions.items()}
-        policy.__dict__.update(compiled)
-        sys.modules[policy.__name__] = policy
-    found = SimpleNamespace()
-    for module in modules:
-        members = importlib.import_module(f"{name}.{module}").__dict__
-        found.__dict__.update({k: v for k, v in members.items() if not k.startswith("_")})
-    return found
+def direct(kernels: Kernels, verb: Any) -> Callable[..., Any]:
+    """Return a kernel that, once it is compiled or loaded, is called without being chosen.
 
+    Numba chooses by the types of the arguments, which takes longer than a small batch. Tables
+    always pass the same ones.
+    """
 
-def _folders() -> Iterator[Path]:
-    """Folders for generated modules that exist, belong to us and can be written, best first."""
-    for folder in (_configured_folder(), _temporary_folder()):
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            owned = not hasattr(os, "getuid") or folder.stat().st_uid == os.getuid()
-        except OSError:
-            continue
-        if owned and os.access(folder, os.W_OK):
-            yield folder
+    def first(*arguments: Any) -> Any:
+        result = verb(*arguments)
+        if len(verb.overloads) == 1:
+            (only,) = verb.overloads.values()
+            setattr(kernels, verb.__name__, only.entry_point)
+        return result
 
-
-def _configured_folder() -> Path:
-    if configured := os.environ.get("PREDIS_CACHE_DIR"):
-        return Path(configured)
-    if sys.platform == "win32":
-        root = os.environ.get("LOCALAPPDATA", str(Path.home() / "AppData" / "Local"))
-    elif sys.platform == "darwin":
-        root = str(Path.home() / "Library" / "Caches")
-    else:
-        root = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(root) / "predis" / "kernels"
-
-
-def _temporary_folder() -> Path:
-    user = os.getuid() if hasattr(os, "getuid") else "user"
-    return Path(tempfile.gettempdir()) / f"predis-kernels-{user}"
+    return first
 
 
 # ------------------------------------------------------------- a policy's functions
@@ -175,6 +242,8 @@ def _temporary_folder() -> Path:
 def compile_function(source: Callable[..., Any]) -> Any:
     """Return a scalar function compiled by Numba, with the helper functions that it calls."""
     from numba import njit
+
+    from predis_core.table.compiling import HelperCompiler
 
     function = cast(FunctionType, source)
     scope = dict(function.__globals__)
@@ -185,7 +254,15 @@ def compile_function(source: Callable[..., Any]) -> Any:
         function.__code__, scope, function.__name__, function.__defaults__, function.__closure__
     )
     twin.__module__ = function.__module__
-    return njit(twin, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+    # Into the loop over a set's ways, so that it becomes one over vectors.
+    return njit(
+        twin,
+        error_model="numpy",
+        forceinline=True,
+        no_cpython_wrapper=True,
+        no_cfunc_wrapper=True,
+        pipeline_class=HelperCompiler,
+    )
 
 
 def _references(function: FunctionType) -> dict[str, Any]:
@@ -206,6 +283,18 @@ def _references(function: FunctionType) -> dict[str, Any]:
     return found
 
 
+def functions_of(policy: contract.Policy) -> dict[str, FunctionType]:
+    """Return a policy's functions by name."""
+    return {name: getattr(policy, name) for name in contract.ARGUMENTS}
+
+
+@functools.lru_cache(maxsize=64)
+def identity(policy: contract.Policy) -> int:
+    """Return a number, 1 to 2**62, that only policies with the same functions have."""
+    text = "\0".join(_depends_on(functions_of(policy)))
+    return 1 + (int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") >> 2)
+
+
 def _depends_on(functions: Mapping[str, FunctionType]) -> Iterator[str]:
     for name in sorted(functions):
         yield name
@@ -217,6 +306,8 @@ def _parts(function: FunctionType, seen: set[CodeType]) -> Iterator[str]:
     if function.__code__ in seen:
         raise PolicyError(f"policy: {function.__qualname__} calls itself; policies cannot recurse")
     _check_code(function)
+    # Numba imports the module of a function that it loads from disk.
+    yield function.__module__
     yield _code_text(function.__code__)
     yield repr(function.__defaults__)
     for name, value in sorted(_references(function).items()):

@@ -1,7 +1,8 @@
 """Which of a table's keys equal a batch's, when keys are Python objects.
 
-A kernel hands out, for each key, those held keys that share its word. They are compared here,
-where nothing is locked and user code may run, and may use the cache. What is found out stays true,
+A kernel finds the equal ones among strings, byte strings and integers. For any other key, another
+kernel hands out those held keys that share its word. They are compared here, where nothing is
+locked and user code may run, and may use the cache. What is found out stays true,
 because every compared key is kept alive until the batch is done: its address cannot become
 another's. The kernel that then acts recognises an equal key by its address, and the rest by a
 signature of all that share a word; if that changed meanwhile, it asks for another round, in which
@@ -16,12 +17,15 @@ from typing import Any
 
 import numpy as np
 
+from predis_core.arrays import address
+from predis_core.table import cpython
 from predis_core.table.interface import Bools, Int64s, Keys, Objects
 
 CHUNK = 4096
 """Keys that a kernel holding the GIL handles at a time: well under half a millisecond."""
 
 _MOST_COMPARISONS = 512
+_UNSIGNED: Int64s = np.empty(0, np.int64)
 
 
 def chunks(start: int, stop: int) -> Iterator[slice]:
@@ -36,15 +40,33 @@ class Resolver:
     Attributes:
         refs: object[n], the table's own reference where it holds an equal key, else the batch's.
         signatures: int64[n], of the keys that share a word with each, as of the comparison.
+
+    Args:
+        kernels, header: the table's.
+        region: where the batch goes.
+        keys: the batch.
+        signed: whether all signatures are wanted.
     """
 
-    def __init__(self, kernels: SimpleNamespace, header: Int64s, region: int, keys: Keys) -> None:
+    def __init__(
+        self,
+        kernels: SimpleNamespace,
+        header: Int64s,
+        region: int,
+        keys: Keys,
+        *,
+        signed: bool = False,
+    ) -> None:
         assert keys.refs is not None
+        n = len(keys.words)
         self._kernels, self._header, self._region = kernels, header, region
         self._words = keys.words
         self._asked: Objects = keys.refs
-        self.refs: Objects = keys.refs.copy()
-        self.signatures = np.zeros(len(keys.words), np.int64)
+        self.refs: Objects = np.empty(n, object)
+        self.signatures = np.zeros(n, np.int64)
+        self._signed = self.signatures if signed else _UNSIGNED
+        self._undecided = np.ones(n, np.bool_)
+        self._reached = 0
         # By position, then by id: keys that were found unequal.
         self._unequal: dict[int, dict[int, Any]] = {}
 
@@ -54,11 +76,17 @@ class Resolver:
         Raises:
             RuntimeError: if comparing a key goes on bringing new ones to compare it with.
         """
-        self.refs[start:stop] = self._asked[start:stop]
-        if stop - start == 1:
-            self._resolve_one(start)
+        if start < self._reached:
+            self.refs[start:stop] = None
+        self._reached = stop
+        if not cpython.is_known():
+            self.refs[start:stop] = self._asked[start:stop]
+        elif not self._match(start, stop):
             return
-        positions = np.arange(start, stop)
+        positions = np.flatnonzero(self._undecided[start:stop]) + start
+        if len(positions) == 1:
+            self._resolve_one(int(positions[0]))
+            return
         skip = np.zeros(len(positions), np.int64)
         seen: Int64s | None = None
         while len(positions):
@@ -73,6 +101,23 @@ class Resolver:
             self.refs[positions[equal]] = held[equal]
             again = found & ~equal
             positions, skip, seen = positions[again], skip[again] + 1, signatures[again]
+
+    def _match(self, start: int, stop: int) -> int:
+        """Have the kernel find what is surely equal; return how many keys it leaves undecided."""
+        left, asked, refs = 0, id(self._asked), id(self.refs)
+        for part in chunks(start, stop):
+            left += self._kernels.match(
+                self._header,
+                self._region,
+                self._words,
+                asked,
+                refs,
+                self._signed,
+                self._undecided,
+                part.start,
+                part.stop,
+            )
+        return left
 
     def _compare(self, positions: Int64s, held: Objects, where: Bools) -> Bools:
         """Return where a held key equals the one asked for; look only where there is one."""
@@ -120,9 +165,8 @@ class Resolver:
     def _ask(
         self, words: Int64s, skip: Int64s, held: Objects, found: Bools, signatures: Int64s
     ) -> None:
-        address = held.__array_interface__["data"][0]
         self._kernels.candidates(
-            self._header, self._region, words, skip, address, found, signatures
+            self._header, self._region, words, skip, address(held), found, signatures
         )
 
     def _is_equal(self, position: int, held: Any) -> bool:

@@ -6,6 +6,7 @@ Addresses are int64. Nothing here checks a bound; kernels own that.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,18 @@ from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
+from numba.np.arrayobj import populate_array
 
+from predis_core.policies.contract import HOT_BITS
+from predis_core.table.compiling import HelperCompiler
 from predis_core.table.keys import MIX_FACTORS, MIX_SHIFTS
 
 # Only kernels are called from Python; without its wrappers a helper compiles in half the time.
-_INNER = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+_INNER = {
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+    "pipeline_class": HelperCompiler,
+}
 
 called = njit(**_INNER)
 """Compile a helper that kernels call."""
@@ -27,6 +35,7 @@ inlined = njit(forceinline=True, **_INNER)
 
 _I1, _I8, _I16, _I32, _I64, _I128 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64, 128))
 _WORDS = 8
+_WORD_BYTES = 8
 
 
 def _pointer(builder: Any, address: Any, kind: Any) -> Any:
@@ -66,21 +75,183 @@ load8, load16, load32, load64 = (_loader(bits) for bits in (8, 16, 32, 64))
 store8, store16, store32, store64 = (_storer(bits) for bits in (8, 16, 32, 64))
 
 
+def _spread(builder: Any, value: Any, lanes: int) -> Any:
+    """A vector of so many times a value."""
+    undefined = ir.Constant(ir.VectorType(value.type, lanes), ir.Undefined)
+    first = builder.insert_element(undefined, value, _I32(0))
+    return builder.shuffle_vector(
+        first, undefined, ir.Constant(ir.VectorType(_I32, lanes), [0] * lanes)
+    )
+
+
+def _comparer(lanes: int) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        vector = ir.VectorType(_I64, lanes)
+        words = builder.load(_pointer(builder, arguments[0], vector), align=8)
+        equal = builder.icmp_unsigned("==", words, _spread(builder, arguments[1], lanes))
+        return builder.zext(builder.bitcast(equal, ir.IntType(lanes)), _I64)
+
+    return generate
+
+
+@intrinsic
+def item(typing_context: Any, address: Any, index: Any) -> Any:
+    """item(address, index) -> int64: as load64, in a form in which loops become vectors."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        base = _pointer(builder, arguments[0], _I64)
+        return builder.load(builder.gep(base, [arguments[1]]), align=8)
+
+    return types.int64(types.int64, types.int64), generate
+
+
+@intrinsic
+def put_item(typing_context: Any, address: Any, index: Any, value: Any) -> Any:
+    """put_item(address, index, value): as store64, in a form in which loops become vectors."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        base = _pointer(builder, arguments[0], _I64)
+        builder.store(arguments[2], builder.gep(base, [arguments[1]]), align=8)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), generate
+
+
 @intrinsic
 def equal_words(typing_context: Any, address: Any, word: Any) -> Any:
     """equal_words(address, word) -> int64: bit i is set if the i-th of 8 int64 equals word."""
+    return types.int64(types.int64, types.int64), _comparer(_WORDS)
+
+
+@intrinsic
+def equal_set(typing_context: Any, address: Any, word: Any) -> Any:
+    """equal_set(address, word) -> int64: bit i is set if the i-th of 32 int64 equals word."""
+    return types.int64(types.int64, types.int64), _comparer(4 * _WORDS)
+
+
+def _compared_ways(builder: Any, bits: int, side: Callable[[int, int, Any], Any]) -> Any:
+    """Compare 28 ints with others; `side` loads both, given the first and how many there are."""
+    found = _I64(0)
+    for first, lanes in ((0, 16), (16, 8), (24, 4)):
+        left, right = side(first, lanes, ir.VectorType(ir.IntType(bits), lanes))
+        equal = builder.icmp_unsigned("==", left, right)
+        mask = builder.zext(builder.bitcast(equal, ir.IntType(lanes)), _I64)
+        found = builder.or_(found, builder.shl(mask, _I64(first)))
+    return found
+
+
+@intrinsic
+def equal_shorts(typing_context: Any, address: Any, mask: Any, value: Any) -> Any:
+    """equal_shorts(address, mask, value) -> int64: bit i is set if the i-th of 28 uint16 & mask is.
+
+    It reads no byte beyond them.
+    """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        vector = ir.VectorType(_I64, _WORDS)
-        line = builder.load(_pointer(builder, arguments[0], vector), align=8)
-        undefined = ir.Constant(vector, ir.Undefined)
-        first = builder.insert_element(undefined, arguments[1], _I32(0))
-        lanes = ir.Constant(ir.VectorType(_I32, _WORDS), [0] * _WORDS)
-        spread = builder.shuffle_vector(first, undefined, lanes)
-        equal = builder.icmp_unsigned("==", line, spread)
-        return builder.zext(builder.bitcast(equal, ir.IntType(_WORDS)), _I64)
+        mask, value = (builder.trunc(argument, _I16) for argument in arguments[1:])
+
+        def side(first: int, lanes: int, vector: Any) -> Any:
+            start = builder.add(arguments[0], _I64(2 * first))
+            loaded = builder.load(_pointer(builder, start, vector), align=2)
+            return builder.and_(loaded, _spread(builder, mask, lanes)), _spread(
+                builder, value, lanes
+            )
+
+        return _compared_ways(builder, 16, side)
+
+    return types.int64(types.int64, types.int64, types.int64), generate
+
+
+@intrinsic
+def equal_to(typing_context: Any, address: Any, value: Any) -> Any:
+    """equal_to(address, value) -> int64: bit i is set if the i-th of 28 int64 equals value."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        def side(first: int, lanes: int, vector: Any) -> Any:
+            start = builder.add(arguments[0], _I64(8 * first))
+            loaded = builder.load(_pointer(builder, start, vector), align=8)
+            return loaded, _spread(builder, arguments[1], lanes)
+
+        return _compared_ways(builder, 64, side)
 
     return types.int64(types.int64, types.int64), generate
+
+
+@intrinsic
+def equal_pairs(typing_context: Any, a: Any, b: Any) -> Any:
+    """equal_pairs(a, b) -> int64: bit i is set if the i-th of 28 int64 at either are equal."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        def side(first: int, lanes: int, vector: Any) -> Any:
+            starts = [builder.add(argument, _I64(8 * first)) for argument in arguments]
+            return [builder.load(_pointer(builder, at, vector), align=8) for at in starts]
+
+        return _compared_ways(builder, 64, side)
+
+    return types.int64(types.int64, types.int64), generate
+
+
+def _line_widener(bits: int) -> Any:
+    column = ir.VectorType(ir.IntType(bits), _WORDS) if bits else None
+
+    @intrinsic
+    def widen(typing_context: Any, target: Any, low: Any, high: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            vector, small = ir.VectorType(_I64, _WORDS), ir.VectorType(_I8, _WORDS)
+            loaded = builder.load(_pointer(builder, arguments[1], small), align=8)
+            hot = builder.and_(
+                builder.zext(loaded, vector), ir.Constant(vector, [(1 << HOT_BITS) - 1] * _WORDS)
+            )
+            if column is not None:
+                above = builder.load(_pointer(builder, arguments[2], column), align=1)
+                wide = above if bits == 64 else builder.zext(above, vector)
+                shift = ir.Constant(vector, [HOT_BITS] * _WORDS)
+                hot = builder.or_(hot, builder.shl(wide, shift))
+            builder.store(hot, _pointer(builder, arguments[0], vector), align=8)
+            return context.get_dummy_value()
+
+        return types.void(types.int64, types.int64, types.int64), generate
+
+    return widen
+
+
+widen0, widen8, widen16, widen32, widen64 = (_line_widener(bits) for bits in (0, 8, 16, 32, 64))
+"""widenN(target, low, high): write 8 int64, each of HOT_BITS of a byte and, above, an N-bit int."""
+
+
+def _line_narrower(bits: int) -> Any:
+    column = ir.VectorType(ir.IntType(bits), _WORDS) if bits else None
+    later = ir.Constant(ir.VectorType(_I1, _WORDS), [0] + [1] * (_WORDS - 1))
+
+    @intrinsic
+    def narrow(typing_context: Any, source: Any, low: Any, high: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            vector, small = ir.VectorType(_I64, _WORDS), ir.VectorType(_I8, _WORDS)
+            wide = builder.load(_pointer(builder, arguments[0], vector), align=8)
+            pointer = _pointer(builder, arguments[1], small)
+            old = builder.load(pointer, align=8)
+            hot = builder.and_(
+                builder.trunc(wide, small), ir.Constant(small, [(1 << HOT_BITS) - 1] * _WORDS)
+            )
+            kept = builder.and_(old, ir.Constant(small, [1 << HOT_BITS] * _WORDS))
+            builder.store(builder.select(later, builder.or_(hot, kept), old), pointer, align=8)
+            if column is not None:
+                pointer = _pointer(builder, arguments[2], column)
+                above = builder.lshr(wide, ir.Constant(vector, [HOT_BITS] * _WORDS))
+                above = above if bits == 64 else builder.trunc(above, column)
+                old = builder.load(pointer, align=1)
+                builder.store(builder.select(later, above, old), pointer, align=1)
+            return context.get_dummy_value()
+
+        return types.void(types.int64, types.int64, types.int64), generate
+
+    return narrow
+
+
+narrow0, narrow8, narrow16, narrow32, narrow64 = (
+    _line_narrower(bits) for bits in (0, 8, 16, 32, 64)
+)
+"""narrowN(source, low, high): what widenN read, back, but for the first and the bytes' top bits."""
 
 
 @intrinsic
@@ -89,6 +260,16 @@ def lowest_bit(typing_context: Any, value: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.cttz(arguments[0], _I1(0))
+
+    return types.int64(types.int64), generate
+
+
+@intrinsic
+def count_bits(typing_context: Any, value: Any) -> Any:
+    """count_bits(value) -> int64: how many bits are set."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.ctpop(arguments[0])
 
     return types.int64(types.int64), generate
 
@@ -130,6 +311,53 @@ def copy_bytes(typing_context: Any, target: Any, source: Any, count: Any) -> Any
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64, types.int64), generate
+
+
+@intrinsic
+def move_bytes(typing_context: Any, target: Any, source: Any, count: Any) -> Any:
+    """move_bytes(target, source, count): memmove; a constant count is expanded in place."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pointers = [_pointer(builder, argument, _I8) for argument in arguments[:2]]
+        kind = ir.FunctionType(ir.VoidType(), [_I8.as_pointer(), _I8.as_pointer(), _I64, _I1])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.memmove.p0.p0.i64")
+        builder.call(function, [*pointers, arguments[2], _I1(0)])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), generate
+
+
+@intrinsic
+def stream_bytes(typing_context: Any, target: Any, source: Any) -> Any:
+    """stream_bytes(target, source): copy 64 bytes past the caches; target at a multiple of 16.
+
+    A `fence` has to follow before other threads read them.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        vector = ir.VectorType(_I64, 2)
+        loads = []
+        for piece in range(4):
+            at = builder.add(arguments[1], _I64(16 * piece))
+            loads.append(builder.load(_pointer(builder, at, vector), align=1))
+        for piece, loaded in enumerate(loads):
+            at = builder.add(arguments[0], _I64(16 * piece))
+            stored = builder.store(loaded, _pointer(builder, at, vector), align=16)
+            stored.set_metadata("nontemporal", builder.module.add_metadata([_I32(1)]))
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), generate
+
+
+@intrinsic
+def fence(typing_context: Any) -> Any:
+    """fence(): what was stored before is seen before what is stored after."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(), generate
 
 
 @intrinsic
@@ -196,6 +424,98 @@ own = types.ExternalFunction("Py_IncRef", types.void(types.int64))
 
 disown = types.ExternalFunction("Py_DecRef", types.void(types.int64))
 """Give a reference back; only ever used for None, which no count can destroy."""
+
+python_hash = types.ExternalFunction("PyObject_Hash", types.int64(types.int64))
+"""`hash()` of a str, bytes or int at an address: that runs no Python code, and cannot fail."""
+
+new_bytes = types.ExternalFunction(
+    "PyBytes_FromStringAndSize", types.int64(types.int64, types.int64)
+)
+"""A new bytes object of so many bytes at an address; 0, and an error set, if it cannot be."""
+
+new_text = types.ExternalFunction(
+    "PyUnicode_DecodeUTF8", types.int64(types.int64, types.int64, types.int64)
+)
+"""A new str of so many bytes of UTF-8 at an address, the last argument 0; or 0 and an error."""
+
+new_text_of = types.ExternalFunction(
+    "PyUnicode_FromKindAndData", types.int64(types.int32, types.int64, types.int64)
+)
+"""A new str of characters of a width (4, say) at an address, so many; or 0 and an error."""
+
+clear_error = types.ExternalFunction("PyErr_Clear", types.void())
+
+
+def _symbol(name: str) -> Any:
+    @intrinsic
+    def symbol(typing_context: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            # Resolved when the code is loaded: what is kept on disk knows no address.
+            return builder.ptrtoint(context.get_c_value(builder, _I8, name, dllimport=True), _I64)
+
+        return types.int64(), generate
+
+    return symbol
+
+
+str_type, bytes_type, int_type, list_type = (
+    _symbol(f"Py{name}_Type") for name in ("Unicode", "Bytes", "Long", "List")
+)
+"""The addresses of types, as objects have them."""
+
+none_object = _symbol("_Py_NoneStruct")
+"""The address of None."""
+
+release = types.ExternalFunction("Py_DecRef", types.void(types.int64))
+"""Give up a reference; any code may run: no lock is held, and nothing that was read still holds."""
+
+
+@intrinsic
+def words_at(typing_context: Any, address: Any, count: Any) -> Any:
+    """words_at(address, count) -> int64[count]: memory as an array that does not own it."""
+    kind = types.Array(types.int64, 1, "C")
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array = context.make_array(kind)(context, builder)
+        populate_array(
+            array,
+            data=builder.inttoptr(arguments[0], array.data.type),
+            shape=[arguments[1]],
+            strides=[_I64(_WORD_BYTES)],
+            itemsize=_I64(_WORD_BYTES),
+            meminfo=None,
+        )
+        return array._getvalue()
+
+    return kind(types.int64, types.int64), generate
+
+
+@intrinsic
+def call_at(typing_context: Any, function: Any, a: Any, b: Any, c: Any) -> Any:
+    """call_at(function, a, b, c) -> int64: call the C function at an address."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = ir.FunctionType(_I64, [_I64] * 3)
+        return builder.call(_pointer(builder, arguments[0], kind), arguments[1:])
+
+    return types.int64(*[types.int64] * 4), generate
+
+
+def attribute(name: str) -> Any:
+    """Return what gets a new reference to an attribute of an object at an address; 0: it raised."""
+
+    @intrinsic
+    def get(typing_context: Any, address: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            text = context.insert_const_string(builder.module, name)
+            kind = ir.FunctionType(_I64, [_I64, _I8.as_pointer()])
+            called = cgutils.get_or_insert_function(builder.module, kind, "PyObject_GetAttrString")
+            return builder.call(called, [arguments[0], text])
+
+        return types.int64(types.int64), generate
+
+    return get
+
 
 _SHIFT_0, _SHIFT_1, _SHIFT_2 = (np.uint64(shift) for shift in MIX_SHIFTS)
 _FACTOR_0, _FACTOR_1 = (np.uint64(factor) for factor in MIX_FACTORS)

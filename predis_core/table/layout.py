@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from predis_core.errors import ConfigurationError
+from predis_core.policies.choice import candidates_of
 from predis_core.policies.contract import HOT_BITS, Policy
 
 WAYS_PER_LINE = 7
@@ -36,6 +37,9 @@ SET_BYTES = LINES * LINE_BYTES
 FINGERPRINT_BITS = 14
 GUESS_SHARE = 4
 """Prefetched and unused entries hold at most one in this many of a set's ways."""
+
+NO_WAY, SETTLED = 0xFE, 0xFF
+"""In an order of ways: nothing more; and first of all, that the order is of no use any more."""
 
 MAX_CAPACITY = 1 << 40
 
@@ -147,13 +151,14 @@ class Record(NamedTuple):
 
 
 def record_of(policy: Policy) -> Record:
-    """Return the record that a set needs under a policy."""
-    state = 0 if policy.set_bits else -1
-    conflicts = 8 if policy.set_bits else 0
-    above = policy.slot_bits - HOT_BITS
+    """Return the record that a set needs under a policy, or under any that it may choose."""
+    policies = candidates_of(policy)
+    state = 0 if any(policy.set_bits for policy in policies) else -1
+    conflicts = 0 if state < 0 else 8
+    above = max(policy.slot_bits for policy in policies) - HOT_BITS
     column_bytes = 0 if above <= 0 else next(b for b in (1, 2, 4, 8) if above <= 8 * b)
     column = conflicts + (8 if column_bytes == 8 else 4)
     end = column + WAYS * column_bytes
-    ghosts = end if policy.ghosts else -1
-    end += 2 * WAYS if policy.ghosts else 0
+    ghosts = end if any(policy.ghosts for policy in policies) else -1
+    end += 0 if ghosts < 0 else 2 * WAYS
     return Record(state, conflicts, column, column_bytes, ghosts, -(-end // 8) * 8)

@@ -4,9 +4,11 @@ The model knows nothing of sets, policies or kernels. It holds what was stored a
 deleted, cleared or evicted, and has not expired. A cache may forget entries, so an entry that the
 model holds may turn out to be missing; but every entry that leaves to make room is an eviction, and
 evictions are either named (`expect_set(evicted=)`) or counted (`expect_stats`, `note_evictions`).
-The model lets as many entries be missing as evictions were counted and not yet named, and no more.
-What it never accepts: a wrong value; a hit on a key that was never stored, or was deleted, cleared,
-evicted or has expired; one key twice; more entries than fit.
+The model lets as many entries be missing as evictions were counted and not yet named, and no more;
+with a listener (`listen`) every one of them must have been told. What it never accepts: a wrong
+value; a hit on a key that was never stored, or was deleted, cleared, evicted or has expired; one
+key twice; more entries or bytes than fit; that a pinned entry is evicted; that an entry is refused
+although nothing is pinned and it fits.
 
 It checks any cache: tell it each call and what the cache answered, and it raises AssertionError
 with the key, the reason and both values. Keys are compared as a dict compares them.
@@ -15,45 +17,26 @@ with the key, the reason and both values. Keys are compared as a dict compares t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import timedelta
-from typing import Any, NamedTuple, NoReturn
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
-import numpy as np
-
-from predis_core.clock import NANOSECONDS, Clock
+from predis_core.clock import NANOSECONDS
+from predis_core.snapshot import RestoreReport
+from predis_core.testing.departures import Held, fail
+from predis_core.testing.known import (
+    COUNTED,
+    NEVER_STORED,
+    Known,
+    Pin,
+    as_list,
+    check_lengths,
+    same_keys,
+    some,
+)
 from predis_core.types import Stats
 
-_NEVER_STORED = "was never stored"
-_SHOWN = 10
 
-
-class Held(NamedTuple):
-    """An entry of the model: its value, and its deadline in nanoseconds (0 for none)."""
-
-    value: Any
-    deadline: int
-
-
-def same_value(a: Any, b: Any) -> bool:
-    """Return whether two values are alike: one object, equal, or arrays equal in shape and content.
-
-    Not-a-number equals itself here: what counts is that a cache returns what it was given.
-    """
-    if a is b:
-        return True
-    if not isinstance(a, np.ndarray | np.generic) and not isinstance(b, np.ndarray | np.generic):
-        return bool(a == b)
-    a, b = np.asarray(a), np.asarray(b)
-    return a.shape == b.shape and bool(((a == b) | ((a != a) & (b != b))).all())
-
-
-def same_keys(a: Sequence[Any], b: Sequence[Any]) -> bool:
-    """Return whether two sequences of keys are alike, each key as a dict compares it."""
-    return len(a) == len(b) and all(x in {y} for x, y in zip(a, b, strict=True))
-
-
-class CacheModel:
+class CacheModel(Known):
     """The model of one cache, which starts empty.
 
     Args:
@@ -61,54 +44,14 @@ class CacheModel:
         clock: the clock that the cache has, too; a `ManualClock` in tests.
         ttl: the cache's default time to live, in seconds or as a timedelta; None for forever.
         same: decides whether two values are alike.
+        ways: the fewest places among which a key has to find one: with so many of them pinned, an
+            entry may be refused.
+        weigh: gets a key and its value and returns the bytes that they count for; None if they are
+            not counted.
+        limit: what all entries may count for together.
+        fits: gets a key and its value and returns whether an empty cache would hold them; by
+            default, if they count for no more than the limit.
     """
-
-    def __init__(
-        self,
-        capacity: int,
-        *,
-        clock: Clock,
-        ttl: float | timedelta | None = None,
-        same: Callable[[Any, Any], bool] = same_value,
-    ) -> None:
-        self.capacity = capacity
-        self._clock = clock
-        self._ttl = ttl
-        self._same = same
-        self._held: dict[Any, Held] = {}
-        self._unreclaimed: dict[Any, None] = {}
-        self._reasons: dict[Any, str] = {}
-        self._forgotten = 0
-        self._counted = dict.fromkeys(
-            ("hits", "misses", "stores", "deletions", "evictions", "loads", "load_failures"), 0
-        )
-
-    # ------------------------------------------------------------------ what the model knows
-
-    def entries(self) -> dict[Any, Any]:
-        """Return what the cache may hold now: key -> value."""
-        self._expire()
-        return {key: held.value for key, held in self._held.items()}
-
-    @property
-    def forgotten(self) -> int:
-        """How many entries may be missing: evictions that were counted and not named."""
-        return self._forgotten
-
-    @property
-    def evictions(self) -> int:
-        """How many evictions are known, named or not."""
-        return self._counted["evictions"]
-
-    def note_evictions(self, count: int) -> None:
-        """Take note that the cache evicted `count` entries without naming them."""
-        self._expire()
-        self._forgotten += count
-        self._counted["evictions"] += count
-
-    def note_failed_loads(self, count: int) -> None:
-        """Take note that the load of `count` ids, already asked for, failed."""
-        self._counted["load_failures"] += count
 
     # ------------------------------------------------------------------ reading
 
@@ -121,22 +64,22 @@ class CacheModel:
             hit: bool[n].
             blank: what stands in the place of a missed value.
         """
-        listed = _listed(keys)
-        _lengths("get", listed, values=values, hit=hit)
+        listed = as_list(keys)
+        check_lengths("get", listed, values=values, hit=hit)
         self.expect_present(listed, hit, what="get")
         for key, value, found in zip(listed, values, hit, strict=True):
             if found:
                 self._compare("get", key, value, self._held[key].value)
             elif blank is not ... and not self._same(value, blank):
-                _fail(f"get: the missed key {key!r} came with {value!r} instead of {blank!r}")
+                fail(f"get: the missed key {key!r} came with {value!r} instead of {blank!r}")
         hits = sum(map(bool, hit))
         self._counted["hits"] += hits
         self._counted["misses"] += len(listed) - hits
 
     def expect_present(self, keys: Any, present: Any, *, what: str = "contains") -> None:
         """Check `present = cache.contains_many(keys)`, or that of `touch_many`."""
-        listed = _listed(keys)
-        _lengths(what, listed, present=present)
+        listed = as_list(keys)
+        check_lengths(what, listed, present=present)
         self._expire()
         for key, found in zip(listed, present, strict=True):
             if found:
@@ -155,7 +98,7 @@ class CacheModel:
         else:
             alike = math.isclose(left, expected, rel_tol=1e-9, abs_tol=2e-9)
         if not alike:
-            _fail(f"ttl_left: {key!r} has {expected} seconds left, the cache says {left}")
+            fail(f"ttl_left: {key!r} has {expected} seconds left, the cache says {left}")
 
     # ------------------------------------------------------------------ writing
 
@@ -172,30 +115,37 @@ class CacheModel:
             evicted: (keys, values) of all that the cache says it evicted, in the order in which it
                 did; None if it does not say.
         """
-        listed = _listed(keys)
-        _lengths("set", listed, values=values, stored=stored)
+        listed = as_list(keys)
+        check_lengths("set", listed, values=values, stored=stored)
         self._expire()
-        before = dict(self._held)
+        before, refused = dict(self._held), set()
         deadlines = self._deadlines(ttl, len(listed))
         last = {key: position for position, key in enumerate(listed)}
         for position, key in enumerate(listed):
             if bool(stored[position]) != bool(stored[last[key]]):
-                _fail(f"set: {key!r}, twice in the batch, is stored here and refused there")
+                fail(f"set: {key!r}, twice in the batch, is stored here and refused there")
         for key, position in last.items():
             if stored[position]:
-                self._held[key] = Held(values[position], deadlines[position])
-                self._unreclaimed.pop(key, None)
-                self._counted["stores"] += 1
+                self._store(key, Held(values[position], deadlines[position]))
+            else:
+                refused.add(key)
+                self._take_refusal(key, values[position])
         if evicted is not None:
-            self._take_evicted(evicted, before, {key for key, at in last.items() if stored[at]})
+            self._take_evicted(evicted, before, set(last) - refused, refused)
+        for key in refused & self._held.keys():
+            # What was to be replaced left as well.
+            if evicted is not None:
+                fail(f"set: {key!r} is refused, and its old value is not among what was evicted")
+            self._drop(key, "was evicted")
+            self._counted["evictions"] += 1
 
     def expect_delete(self, keys: Any, deleted: Any, *, values: Any = None) -> None:
         """Check and take over `deleted = cache.delete_many(keys)`.
 
         `values` are n values that came with it, as `pop` returns one, or None.
         """
-        listed = _listed(keys)
-        _lengths("delete", listed, deleted=deleted)
+        listed = as_list(keys)
+        check_lengths("delete", listed, deleted=deleted)
         for position, key in enumerate(listed):
             self.expect_present([key], [deleted[position]], what="delete")
             if deleted[position]:
@@ -203,6 +153,8 @@ class CacheModel:
                     self._compare("delete", key, values[position], self._held[key].value)
                 self._drop(key, "was deleted")
                 self._counted["deletions"] += 1
+                if self._departures is not None:
+                    self._departures.note_deleted(key)
             self._unreclaimed.pop(key, None)
 
     def expect_clear(self, held: int) -> None:
@@ -213,6 +165,88 @@ class CacheModel:
         self._unreclaimed.clear()
         self._forgotten = 0
         self._counted["deletions"] += held
+        if self._departures is not None:
+            self._departures.note_cleared()
+
+    # ------------------------------------------------------------------ pins
+
+    def expect_pinned(self, keys: Any, values: Any, hit: Any, *, blank: Any = ...) -> list[Pin]:
+        """Check `values` of `cache.pinned(keys)` and its `hit`, as `expect_get` does.
+
+        Returns:
+            the pins, for `note_unpinned`.
+        """
+        self.expect_get(keys, values, hit, blank=blank)
+        pins = [
+            self._pinned.setdefault(key, Pin())
+            for key, found in zip(as_list(keys), hit, strict=True)
+            if found
+        ]
+        for pin in pins:
+            pin.count += 1
+            self._taken.add(pin)
+        return pins
+
+    def note_unpinned(self, pins: Iterable[Pin]) -> None:
+        """Take note that the context was left whose entries `expect_pinned` checked."""
+        for pin in pins:
+            pin.count -= 1
+            if pin.count == 0:
+                self._taken.discard(pin)
+        self._pinned = {key: pin for key, pin in self._pinned.items() if pin.count}
+
+    # ------------------------------------------------------------------ snapshots
+
+    def expect_snapshot(self, entries: int) -> dict[Any, Held]:
+        """Check how many entries `cache.snapshot(path)` wrote; return what is in the file."""
+        self._expire()
+        least, most = len(self._held) - self._forgotten, len(self._held)
+        if not least <= entries <= most:
+            fail(f"snapshot: {entries} entries were written, of {least} to {most}")
+        return dict(self._held)
+
+    def expect_restored(
+        self, image: Mapping[Any, Held], report: RestoreReport, there: Any, refusals: int = 0
+    ) -> None:
+        """Check and take over `report = cache.restore(path)`.
+
+        Args:
+            image: what is in the file, as `expect_snapshot` returned it.
+            report: what the cache says.
+            there: bool[len(image)], which keys are present afterwards, in the image's order.
+            refusals: how many entries it counts as refused meanwhile.
+        """
+        self._expire()
+        now = self._clock.monotonic()
+        alive = [key for key, held in image.items() if not 0 < held.deadline <= now]
+        absent = {key for key in alive if key not in self._held}
+        check_lengths("restore", list(image), there=there)
+        stored = [key for key, now_there in zip(image, there, strict=True) if now_there]
+        stored = [key for key in stored if key in absent]
+        expected = {
+            "entries": len(image),
+            "expired": len(image) - len(alive),
+            "present": len(alive) - len(absent),
+            "restored": len(stored),
+            "did_not_fit": len(absent) - len(stored),
+        }
+        found = {name: getattr(report, name) for name in expected}
+        if found != expected:
+            fail(f"restore: the report says {found}, expected {expected}")
+        taken = len(self._held) + len(self._unreclaimed) + len(self._taken) + len(stored)
+        if report.did_not_fit and self._weigh is None and taken < self.ways:
+            fail(f"restore: {report.did_not_fit} did not fit although places are free")
+        if refusals > report.did_not_fit:
+            fail(f"restore: {refusals} were refused, but {report.did_not_fit} did not fit")
+        self._counted["refusals"] += refusals
+        for key in stored:
+            self._store(key, image[key])
+
+    def note_resized(self, capacity: int, ways: int = 1) -> None:
+        """Take note of another capacity and other `ways`; what left for it is evicted."""
+        self.capacity, self.ways = capacity, ways
+        if self._departures is not None:
+            self._departures.note_refused()
 
     # ------------------------------------------------------------------ loading
 
@@ -225,13 +259,13 @@ class CacheModel:
         Returns:
             the values of all the keys that are not to be loaded, by key.
         """
-        listed, asked = _listed(keys), _listed(ids)
+        listed, asked = as_list(keys), as_list(ids)
         wanted = set(asked)
         expected = [key for key in dict.fromkeys(listed) if key in wanted]
         if not same_keys(asked, expected):
-            _fail(
-                f"load: the loader was asked for {_some(asked)} instead of the distinct missing "
-                f"ids in order of first appearance, {_some(expected)}"
+            fail(
+                f"load: the loader was asked for {some(asked)} instead of the distinct missing "
+                f"ids in order of first appearance, {some(expected)}"
             )
         present = [key not in wanted for key in listed]
         self.expect_present(listed, present, what="load")
@@ -247,11 +281,11 @@ class CacheModel:
 
         `available` holds the values of hits (from `expect_asked`) and those that were loaded.
         """
-        listed = _listed(keys)
-        _lengths("load", listed, values=values, found=found)
+        listed = as_list(keys)
+        check_lengths("load", listed, values=values, found=found)
         for key, value, there in zip(listed, values, found, strict=True):
             if bool(there) != (key in available):
-                _fail(f"load: {key!r} is{'' if there else ' not'} found, but the loader disagrees")
+                fail(f"load: {key!r} is{'' if there else ' not'} found, but the loader disagrees")
             if there:
                 self._compare("load", key, value, available[key])
 
@@ -261,30 +295,30 @@ class CacheModel:
         """Check `size = len(cache)`; expired entries count until they are reclaimed."""
         self._expire()
         if size > self.capacity:
-            _fail(f"len: {size} entries in a cache of {self.capacity}")
+            fail(f"len: {size} entries in a cache of {self.capacity}")
         least = len(self._held) - self._forgotten
         most = len(self._held) + len(self._unreclaimed)
         if not least <= size <= most:
-            _fail(f"len: {size}, but from {least} to {most} entries are accounted for")
+            fail(f"len: {size}, but from {least} to {most} entries are accounted for")
 
     def expect_keys(self, keys: Iterable[Any]) -> None:
         """Check that `keys` are all the keys of the cache; from now on nothing else is held."""
         self._expire()
-        listed = _listed(keys)
+        listed = as_list(keys)
         seen: set[Any] = set()
         for key in listed:
             self._must_hold("iteration", key)
             if key in seen:
-                _fail(f"iteration: {key!r} comes twice")
+                fail(f"iteration: {key!r} comes twice")
             seen.add(key)
         missing = [key for key in self._held if key not in seen]
         if len(missing) > self._forgotten:
-            _fail(
-                f"iteration: {_some(missing)} are missing, but only {self._forgotten} evictions "
+            fail(
+                f"iteration: {some(missing)} are missing, but only {self._forgotten} evictions "
                 "are not accounted for"
             )
         for key in missing:
-            self._drop(key, "was evicted")
+            self._evict("iteration", key)
         self._forgotten = 0
 
     def expect_items(self, pairs: Iterable[tuple[Any, Any]]) -> None:
@@ -300,7 +334,7 @@ class CacheModel:
         All calls since the cache was opened must have been told to this model.
         """
         counted = self._counted
-        for name in ("hits", "misses", "deletions", "loads", "load_failures"):
+        for name in COUNTED:
             self._expect_count(name, getattr(stats, name), counted[name])
         stores = stats.insertions + stats.updates
         self._expect_count("insertions + updates", stores, counted["stores"])
@@ -309,97 +343,69 @@ class CacheModel:
         left = stats.evictions + stats.expirations + stats.deletions
         self._expect_count("insertions less all that left", stats.insertions - left, stats.size)
         if stats.evictions < counted["evictions"]:
-            _fail(f"stats: evictions {stats.evictions}, but {counted['evictions']} are known")
+            fail(f"stats: evictions {stats.evictions}, but {counted['evictions']} are known")
         self.note_evictions(stats.evictions - counted["evictions"])
         self.expect_len(stats.size)
+        if self._departures is not None:
+            told = self._departures.told
+            self._expect_count("updates", stats.updates, told["replaced"])
+            self._expect_count("evictions", stats.evictions, told["evicted"])
+            self._expect_count("all that left", left, told.total() - told["replaced"])
+
+    def expect_bytes(self, held: int) -> None:
+        """Check what the entries count for together, `stats.bytes`; call it after `expect_keys`."""
+        if self._weigh is None:
+            return
+        if held > self._limit:
+            fail(f"bytes: {held} are held, in a cache that has {self._limit} for values")
+        least = sum(self._weigh(key, entry.value) for key, entry in self._held.items())
+        most = least + sum(self._weigh(*entry) for entry in self._unreclaimed.items())
+        if not least <= held <= most:
+            fail(f"bytes: {held}, but from {least} to {most} are accounted for")
+
+    def expect_told(self, size: int, keys: Collection[Any]) -> None:
+        """Check that the listener, if there is one, was told of all that left, each once.
+
+        Args:
+            size: `len(cache)`.
+            keys: those that it iterates over.
+        """
+        if self._departures is not None:
+            self._departures.settle()
+            self._departures.expect_there(size, keys)
+            self._unreclaimed = {
+                key: held.value
+                for key, held in self._departures.there.items()
+                if key not in self._held
+            }
 
     # ------------------------------------------------------------------ inside
 
-    def _expect_count(self, name: str, got: int, expected: int) -> None:
-        if got != expected:
-            _fail(f"stats: {name} is {got}, expected {expected}")
-
-    def _expire(self) -> None:
-        now = self._clock.monotonic()
-        for key in [key for key, held in self._held.items() if 0 < held.deadline <= now]:
-            self._drop(key, "has expired")
-            self._unreclaimed[key] = None
-
-    def _drop(self, key: Any, reason: str) -> None:
-        del self._held[key]
-        self._reasons[key] = reason
-
-    def _must_hold(self, what: str, key: Any) -> None:
-        if key not in self._held:
-            _fail(f"{what}: found {key!r}, which {self._reasons.get(key, _NEVER_STORED)}")
-
-    def _may_lack(self, what: str, key: Any) -> None:
-        if key not in self._held:
-            return
-        if not self._forgotten:
-            _fail(f"{what}: {key!r} is missing, but was stored and every eviction is accounted for")
-        self._forgotten -= 1
-        self._drop(key, "was evicted")
-
-    def _compare(self, what: str, key: Any, got: Any, expected: Any) -> None:
-        if not self._same(got, expected):
-            _fail(f"{what}: {key!r} has the value {got!r}, expected {expected!r}")
-
-    def _take_evicted(self, evicted: Any, before: dict[Any, Held], stored: set[Any]) -> None:
+    def _take_evicted(
+        self, evicted: Any, before: dict[Any, Held], stored: set[Any], refused: set[Any]
+    ) -> None:
         """Drop what the cache says it evicted, each with the value that it had then.
 
-        `before` are the entries before the write, `stored` the keys that it stored.
+        `before` are the entries before the write, `stored` and `refused` the keys of the write.
         """
-        keys, values = _listed(evicted[0]), evicted[1]
-        _lengths("evicted", keys, values=values)
+        keys, values = as_list(evicted[0]), evicted[1]
+        check_lengths("evicted", keys, values=values)
         self._counted["evictions"] += len(keys)
         for key, value in zip(keys, values, strict=True):
             old = key in before and self._same(before[key].value, value)
             new = key in stored and key in self._held and self._same(self._held[key].value, value)
             if not old and not new:
                 known = before.get(key, self._held.get(key))
-                why = self._reasons.get(key, _NEVER_STORED)
-                _fail(
+                why = self._reasons.get(key, NEVER_STORED)
+                fail(
                     f"evicted: {key!r} came with the value {value!r}, "
                     + (f"expected {known.value!r}" if known else f"but it {why}")
                 )
+            if key in self._pinned and key not in refused:
+                fail(f"evicted: {key!r}, which is pinned")
             if old and new:
                 # Before its own turn or after it? Both are possible: it may be missing now.
                 self._forgotten += 1
             elif new or key not in stored:
                 self._drop(key, "was evicted")
             before.pop(key, None)
-
-    def _deadlines(self, ttl: Any, n: int) -> list[int]:
-        if ttl is None:
-            ttl = self._ttl
-        if ttl is None:
-            return [0] * n
-        lives = [ttl] * n if isinstance(ttl, timedelta) or np.ndim(ttl) == 0 else _listed(ttl)
-        now = self._clock.monotonic()
-        return [now + life if (life := _nanoseconds(one)) else 0 for one in lives]
-
-
-def _nanoseconds(ttl: float | timedelta) -> int:
-    seconds = float(ttl.total_seconds() if isinstance(ttl, timedelta) else ttl)
-    return 0 if math.isinf(seconds) else max(1, round(seconds * NANOSECONDS))
-
-
-def _listed(batch: Any) -> list[Any]:
-    listed: list[Any] = batch.tolist() if hasattr(batch, "tolist") else list(batch)
-    return listed
-
-
-def _lengths(what: str, keys: Sequence[Any], **parts: Any) -> None:
-    for name, part in parts.items():
-        if len(part) != len(keys):
-            _fail(f"{what}: {len(keys)} keys, but {len(part)} in {name}")
-
-
-def _some(items: Sequence[Any]) -> str:
-    more = f" and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
-    return f"{list(items[:_SHOWN])!r}{more}"
-
-
-def _fail(text: str) -> NoReturn:
-    raise AssertionError(text)

@@ -20,6 +20,7 @@ KNOW_CUPY = ("table/cuda/", "stores/rows.py")
 # What a plugin may import besides `predis_core` itself.
 PUBLIC_MODULES = {
     "predis_core",
+    "predis_core.adapt",
     "predis_core.clock",
     "predis_core.errors",
     "predis_core.plugin",

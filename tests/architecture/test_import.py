@@ -8,7 +8,7 @@ import sys
 import pytest
 
 HEAVY = ("numba", "llvmlite", "click", "rich", "hypothesis", "matplotlib", "predis_lab")
-IMPORT_BUDGET = 0.5  # seconds, warm
+IMPORT_BUDGET = 0.3  # seconds, warm
 
 
 def run(code: str) -> str:
@@ -18,12 +18,22 @@ def run(code: str) -> str:
     return result.stdout.strip()
 
 
+# What most programs never use, and what only compiling takes.
+RARE = ("asyncio", "tomllib", "predis_core.config.configuration", "numba.np.linalg")
+
+
 @pytest.mark.parametrize("module", HEAVY)
 def test_import_predis_core_does_not_import(module: str) -> None:
     assert run(f"import sys, predis_core; print({module!r} in sys.modules)") == "False"
 
 
-def test_import_predis_core_takes_under_half_a_second_warm() -> None:
+def test_a_first_look_up_does_not_import_what_few_need() -> None:
+    used = "import sys, predis_core; predis_core.Cache(100, policy='fifo').get(7); "
+    run(used)  # the first may compile
+    assert run(f"{used}print([name for name in {RARE!r} if name in sys.modules])") == "[]"
+
+
+def test_import_predis_core_takes_under_three_tenths_of_a_second_warm() -> None:
     measure = (
         "import time; start = time.perf_counter(); import predis_core; "
         "print(time.perf_counter() - start)"

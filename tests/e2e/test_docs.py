@@ -206,7 +206,10 @@ PUBLIC = [
     ),
     *(
         f"predis_core.plugin.{kind.__name__}.{name}"
-        for kind in (plugin.CacheView, plugin.Registry, plugin.Observer, plugin.Exporter)
+        for kind in (
+            *(plugin.CacheView, plugin.Registry),
+            *(plugin.Observer, plugin.Sampler, plugin.Exporter),
+        )
         for name in public_members(kind)
     ),
     *(

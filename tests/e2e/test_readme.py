@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import predis_core as predis
+from predis_core import devices
+from predis_core.table.cuda.shared import SharedGpuTable
+from tests.support.gpu import open_on_host
 from tests.support.pages import ROOT, read, run_as_it_stands, snippets
 
 README = read("README.md")
 CONTRIBUTING = read("CONTRIBUTING.md")
 COMMANDS = re.findall(r"^make (\S+)", README, re.MULTILINE)
-TARGETS = set(re.findall(r"\bmake ([a-z]+)\b", README + CONTRIBUTING))
+TARGETS = set(re.findall(r"\bmake ([a-z-]+)\b", README + CONTRIBUTING))
 
 
 def test_readme_is_one_screen_with_a_snippet_and_the_two_commands() -> None:
@@ -23,6 +28,23 @@ def test_readme_is_one_screen_with_a_snippet_and_the_two_commands() -> None:
 
 def test_readme_snippet_runs_as_it_stands(tmp_path: Path) -> None:
     run_as_it_stands(snippets(README)[0], tmp_path)
+
+
+def test_readme_snippet_runs_unchanged_on_a_gpu(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    open_on_host(monkeypatch)
+    table = devices.table
+
+    def on_a_gpu(device: str, *rest: Any, **given: Any) -> Any:
+        fits = isinstance(given["store"], predis.Rows) and given["keys"] == "int64"
+        return table("cuda" if fits else device, *rest, **given)
+
+    monkeypatch.setattr(devices, "table", on_a_gpu)
+    names: dict[str, Any] = {}
+    exec(snippets(README)[0], names)
+    assert capsys.readouterr().out.splitlines() == ["[True, False]", "3", "Ada"]
+    assert isinstance(names["cache"]._table, SharedGpuTable)
 
 
 def test_contributing_policy_runs_as_it_stands(tmp_path: Path) -> None:

@@ -22,8 +22,13 @@ class Noise:
     interval = 0.01
     metrics = ()
 
+    rate = 1.0
+
     def on_batch(self, stats):
         raise RuntimeError("observer")
+
+    def on_sample(self, sample):
+        raise RuntimeError("sampler")
 
     def export(self, snapshot):
         raise RuntimeError("exporter")
@@ -38,6 +43,10 @@ class Plugin:
     @hookimpl
     def predis_observers(self, cache):
         {observers}
+
+    @hookimpl
+    def predis_samplers(self, cache):
+        {samplers}
 
     @hookimpl
     def predis_exporters(self, cache):
@@ -65,11 +74,15 @@ class Plugin:
 """
 RAISES_ALWAYS = RAISING.format(
     observers='raise RuntimeError("observers")',
+    samplers='raise RuntimeError("samplers")',
     exporters='raise RuntimeError("exporters")',
     sources='raise RuntimeError("sources")',
 )
 RAISES_LATER = RAISING.format(
-    observers="return [Noise()]", exporters="return [Noise()]", sources="return [Noise()]"
+    observers="return [Noise()]",
+    samplers="return [Noise()]",
+    exporters="return [Noise()]",
+    sources="return [Noise()]",
 )
 
 
@@ -113,6 +126,7 @@ def test_hooks_that_raise_are_logged_counted_and_break_nothing(
         failed = {each.what for each in status.functions if each.failures}
         assert failed == {
             "predis_observers",
+            "predis_samplers",
             "predis_exporters",
             "predis_metric_sources",
             "predis_cache_opened",
@@ -162,7 +176,7 @@ def test_an_observer_is_disabled_after_three_failures_in_a_row_and_an_event_tell
             lambda: all(
                 each.disabled
                 for each in status_of("noise").functions
-                if each.what.startswith("exporter ")
+                if each.what.startswith(("exporter ", "sampler "))
             )
         )
         assert status_of("noise").state == "disabled"

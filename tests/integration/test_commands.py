@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 import predis_core as predis
 from predis_core import cli
+from predis_core.adapt.machine import kernels
 from tests.support.shelf import Shelf
 
 SECRETIVE = """
@@ -27,15 +28,21 @@ class Plugin:
         raise AssertionError("started")
 """
 WORKING = """
-class Observer:
+class Both:
     def on_batch(self, stats): ...
+
+    def on_sample(self, sample): ...
 
 class Plugin:
     def __init__(self, options): ...
 
     @hookimpl
     def predis_observers(self):
-        return [Observer()]
+        return [Both()]
+
+    @hookimpl
+    def predis_samplers(self):
+        return [Both()]
 """
 
 
@@ -109,7 +116,7 @@ def test_plugins_asks_running_processes(shelf: Shelf, tmp_path: Path) -> None:
         header, line = result.output.splitlines()[-2:]
         assert header.split()[:5] == ["PLUGIN", "STATE", "VERSION", "CACHES", "FAILURES"]
         assert line.split()[:5] == ["working", "healthy", "1.2.3", "default", "0"]
-        assert line.endswith("µs")
+        assert line.split()[6:] == ["µs", "0", "(0)"]
         document = json.loads(run("plugins", path, "--json").output)
         assert document["silent"] == []
         (process,) = document["processes"]
@@ -136,7 +143,7 @@ def test_check_shows_what_holds_without_starting_anything(
     lines = result.output.splitlines()
     assert "[cache]" in lines
     assert "capacity = 10" in lines
-    assert 'policy = "s3fifo"' in lines
+    assert 'policy = "auto"' in lines
     assert "[plugins.secretive]" in lines
     assert "port = 8080" in lines
     assert 'key = "${KEY}"' in lines
@@ -159,6 +166,16 @@ def test_check_lists_every_plugin_that_cannot_be_enabled(shelf: Shelf, tmp_path:
     document = json.loads(run("check", path, "--json").output.partition("\nError")[0])
     assert len(document["problems"]) == 3
     assert len(document["warnings"]) == 1
+
+
+def test_check_says_which_namespace_does_not_fit(tmp_path: Path) -> None:
+    division = "[cache]\ncapacity = 10\n[cache.namespaces.a]\nshare = 0.5\n[cache.namespaces.b]\n"
+    assert run("check", configuration(tmp_path, division)).exit_code == 0
+    result = run("check", configuration(tmp_path, division + "capacity = 5\n"))
+    assert result.exit_code == 1
+    assert "cache.namespaces.b.capacity: namespace 'b' wants 5 entries and could have 4 of 10" in (
+        result.output
+    )
 
 
 @pytest.mark.parametrize(
@@ -184,6 +201,14 @@ def test_warmup_compiles_what_the_configuration_needs(tmp_path: Path) -> None:
     assert result.output.startswith("policy lru, any keys, Objects(): ready after ")
     result = run("warmup", path, "--policy", "fifo")
     assert result.output.startswith("policy fifo, ")
+
+
+def test_warmup_compiles_what_a_curve_needs(tmp_path: Path) -> None:
+    path = configuration(tmp_path, '[cache]\ncapacity = 9\npolicy = "lru"\nsampling = 0.01\n')
+    result = run("warmup", path)
+    assert result.exit_code == 0, result.output
+    names = {"follow", "carry_over", "sift", "count_misses"}
+    assert all(kernels().dispatchers[name].overloads for name in names)
 
 
 def test_warmup_knows_the_policies_of_plugins_and_lets_these_go(

@@ -27,6 +27,8 @@ class Watch:
 
     def on_batch(self, stats): ...
 
+    def on_sample(self, sample): ...
+
     def export(self, snapshot): ...
 
     def collect(self):
@@ -37,6 +39,10 @@ class Plugin:
 
     @hookimpl
     def predis_observers(self):
+        return [Watch()]
+
+    @hookimpl
+    def predis_samplers(self):
         return [Watch()]
 
     @hookimpl

@@ -38,10 +38,31 @@ BUILDS: dict[str, tuple[Callable[[], Any], str]] = {
     "policy object": (lambda: Cache(9, policy=5), "policy: "),
     "keys": (lambda: Cache(9, keys="int"), "keys: expected 'int64', 'str'"),  # type: ignore[arg-type]
     "keys empty": (lambda: Cache(9, keys=""), "keys: expected 'int64', 'str'"),  # type: ignore[arg-type]
-    "value": (lambda: Cache(9, value=5), r"value: expected Objects\(\) or Rows"),  # type: ignore[arg-type]
+    "value": (lambda: Cache(9, value=5), r"value: expected Objects\(\), Rows"),  # type: ignore[arg-type]
     "value class": (lambda: Cache(9, value=predis.Objects), "value: expected Objects"),  # type: ignore[arg-type]
-    "device": (lambda: Cache(9, device="gpu"), "device: expected 'auto' or 'cpu'"),
+    "no capacity": (lambda: Cache(), "capacity: say how many entries fit, or give memory="),
+    "blobs without memory": (lambda: Cache(9, value=predis.Blobs()), "memory: .* Blobs needs it"),
+    "blobs by memory alone": (
+        lambda: Cache(memory="1MiB", value=predis.Blobs()),
+        r"capacity: values of Blobs\(\) differ in size",
+    ),
+    "memory text": (
+        lambda: Cache(memory="much", value=predis.Rows("int64")),
+        "memory: expected a size such as \"2GiB\", got 'much'",
+    ),
+    "memory without a weigher": (lambda: Cache(9, memory="1MiB"), "weigher: .*give one with memo"),
+    "weigher without memory": (lambda: Cache(9, weigher=max), "memory: .*or leave weigher out"),
+    "format": (lambda: predis.Blobs("yaml"), "value: Blobs: format: expected"),  # type: ignore[arg-type]
+    "device": (
+        lambda: Cache(9, device="gpu"),
+        "device: expected 'auto', 'cpu', 'cuda' or 'cuda:N'",
+    ),
     "loader": (lambda: Cache(9, loader=5), "loader: expected a callable"),  # type: ignore[arg-type]
+    "on_removal": (lambda: Cache(9, on_removal=5), "on_removal: expected a callable, got 5"),  # type: ignore[arg-type]
+    "on_removal awaits": (
+        lambda: Cache(9, on_removal=_awaits),
+        "on_removal: expected a plain function",
+    ),
     "clock": (lambda: Cache(9, clock=time.monotonic), "clock: expected a Clock"),  # type: ignore[arg-type]
     "seed": (lambda: Cache(9, seed=1.5), "seed: expected an int"),  # type: ignore[arg-type]
     "ttl 0": (lambda: Cache(9, ttl=0), "ttl: expected seconds > 0 or a timedelta"),
@@ -94,6 +115,45 @@ def test_numpy_durations_mean_what_they_say() -> None:
     assert [cache.ttl_left(key) for key in (1, 2, 3)] == [1.5, 0.5, 60]
 
 
+async def _awaits(removals: Any) -> None: ...
+
+
+REASONS = "replaced, expired, evicted, deleted, cleared"
+LISTENERS: dict[str, tuple[tuple[Any, Any], str]] = {
+    "no callable": ((5, None), "listener: expected a callable, got 5"),
+    "a coroutine function": (
+        (_awaits, None),
+        "listener: expected a plain function, for nobody awaits here, got the coroutine function "
+        f"{_awaits!r}; hand removals to its event loop, as with "
+        "loop.call_soon_threadsafe(queue.put_nowait, removals)",
+    ),
+    "an unknown reason": (
+        (print, ["evicted", "lost"]),
+        f"reasons: 'lost' is none; there are {REASONS}",
+    ),
+    "a reason that is no text": ((print, [1]), f"reasons: 1 is none; there are {REASONS}"),
+    "one text": (
+        (print, "evicted"),
+        f"reasons: expected some of {REASONS}, as in ['evicted'], got 'evicted'",
+    ),
+    "a number": (
+        (print, 5),
+        f"reasons: expected some of {REASONS}, as in ['evicted'], got 5",
+    ),
+    "no reason": ((print, ()), "reasons: there are none; leave it out to be told of all"),
+}
+
+
+@pytest.mark.parametrize(("given", "message"), LISTENERS.values(), ids=LISTENERS)
+def test_a_removal_listener_that_does_not_fit(given: tuple[Any, Any], message: str) -> None:
+    cache = Cache[int, int](9, policy="lru")
+    listener, reasons = given
+    with pytest.raises(ConfigurationError) as caught:
+        cache.add_removal_listener(listener, reasons=reasons)
+    assert str(caught.value) == message
+    assert cache.remove_removal_listener(listener) is False
+
+
 UNFIT = {
     "int64": ["a", b"a", 1.0, None, True, (1,), 2**63],
     "str": [1, b"a", None, ("a",)],
@@ -122,6 +182,7 @@ def test_a_key_that_does_not_fit(combination: Combination) -> None:
             lambda key: cache.contains_many([key]),
             lambda key: cache.touch_many([key]),
             lambda key: cache.delete_many([key]),
+            lambda key: cache.pinned([key]),
         ):
             with pytest.raises(KeyKindError, match="keys: ") as caught:
                 call(key)
@@ -217,11 +278,14 @@ def test_every_error_is_a_predis_error_and_one_that_a_caller_expects() -> None:
         "CacheUnusable": RuntimeError,
         "CacheClosed": RuntimeError,
         "ForkedCache": RuntimeError,
+        "CacheBusy": RuntimeError,
         "NotPicklable": TypeError,
         "UnsupportedRuntime": RuntimeError,
+        "DeviceError": RuntimeError,
         "MissingKeys": KeyError,
         "InvariantError": AssertionError,
         "SnapshotError": ValueError,
+        "CurveError": ValueError,
     }
     found = {
         name: kind

@@ -292,7 +292,8 @@ def test_repr_says_what_it_is(combination: Combination) -> None:
     assert "1/100" in repr(cache)
     assert "s3fifo" in repr(cache)
     assert f"{combination.kind} keys" in repr(cache)
-    assert ("Rows('int64', ())" if combination.holds_rows else "Objects()") in repr(cache)
+    stores = {"rows": "Rows('int64', ())", "objects": "Objects()", "blobs": "Blobs()"}
+    assert stores[combination.store] in repr(cache)
     cache.close()
     assert "unusable" in repr(cache)
 
@@ -323,6 +324,9 @@ def test_stats_count_entries(combination: Combination) -> None:
         "expirations": 1,
         "deletions": 6,
         "refusals": 0,
+        "bytes": combination.size(*range(14), 40, 41, 42),
+        "hit_bytes": combination.size(*range(20), 0),
+        "inserted_bytes": combination.size(*range(20), 0, 40, 41, 42),
         "loads": 3,
         "load_failures": 0,
         "loads_saved": 0,
@@ -388,6 +392,10 @@ def every_use(cache: predis.Cache[Any, Any], key: Any, value: Any) -> Iterator[C
         cache.clear,
         cache.stats,
         cache.check_invariants,
+        lambda: cache.resize(20),
+        lambda: cache.namespace("other"),
+        cache.namespaces,
+        lambda: cache.drop_namespace("other"),
         cache.__enter__,
     )
 

@@ -1,7 +1,7 @@
 """What the faces promise (docs, DESIGN): every sentence is a test, named after it.
 
-Times to live are beside, in `test_promises_ttl.py`. Pins, memory, snapshots and asyncio have their
-promises tested where they arrive.
+Times to live, pins, removals and snapshots are beside, in `test_promises_….py`. Memory and asyncio
+have their promises tested where they arrive.
 """
 
 from __future__ import annotations
@@ -343,6 +343,8 @@ def uses(cache: predis.Cache[Any, Any]) -> dict[str, Callable[[], Any]]:
         "setdefault": lambda: cache.setdefault(1, 1),
         "update": lambda: cache.update({1: 1}),
         "ttl_left": lambda: cache.ttl_left(1),
+        "pinned": lambda: cache.pinned([1]),
+        "add_removal_listener": lambda: cache.add_removal_listener(print),
         "clear": cache.clear,
         "stats": cache.stats,
         "check_invariants": cache.check_invariants,

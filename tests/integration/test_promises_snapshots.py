@@ -398,7 +398,7 @@ def test_a_store_of_another_kind_has_no_snapshots(path: Path) -> None:
     members = {**verbs, "default_keys": "any", "__repr__": lambda _: "Other()"}
     cache = predis.Cache[str, int](10, value=type("Other", (Store,), members)())
     cache["a"] = 1
-    message = "value: there are no snapshots of caches of Other(), only of Rows and Objects"
+    message = "value: there are no snapshots of caches of Other(), only of Rows, Objects and Blobs"
     for call in (cache.snapshot, cache.restore):
         predis.Cache[str, int](10).snapshot(path)
         with pytest.raises(SnapshotError) as caught:
@@ -434,3 +434,16 @@ def test_describe_needs_no_cache(path: Path) -> None:
     assert (header.name, header.keys, header.value) == ("users", "int64", "Rows('float32', (3,))")
     assert (header.row_bytes, header.policy, header.capacity) == (12, "lru", 100)
     assert (header.wall, header.library) == (12_000_000_000, predis.__version__)
+
+
+def test_restoring_takes_no_place_that_waits_for_a_pin_to_go(path: Path) -> None:
+    cache = predis.Cache(3, value=predis.Rows("int64"), policy="lru", seed=1)
+    cache.update({1: 10, 2: 20, 3: 30})
+    cache.snapshot(path)
+    with cache.pinned([1]):
+        del cache[1]
+        report = cache.restore(path)
+        assert (report.present, report.did_not_fit, report.restored) == (2, 1, 0)
+        assert dict(cache.items()) == {2: 20, 3: 30}
+    assert cache.restore(path).restored == 1
+    assert dict(cache.items()) == {1: 10, 2: 20, 3: 30}

@@ -109,7 +109,8 @@ def test_ttl_uses_the_monotonic_clock_read_once_per_batch(combination: Combinati
     assert readings(lambda: cache.update(zip(keys, values, strict=True))) == 1
     assert readings(lambda: cache.pop(keys[0])) == 1
     assert readings(lambda: cache.delete_many(keys)) == 1
-    assert readings(lambda: (len(cache), cache.stats(), cache.clear())) == 0
+    assert readings(cache.clear) == 1
+    assert readings(lambda: (len(cache), cache.stats())) == 0
 
 
 @pytest.mark.parametrize("method", ["set_many", "get_or_load_many"])

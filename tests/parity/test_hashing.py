@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 from typing import Any
 
 import msgspec
@@ -11,14 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numba import njit
 
-from predis_core.table import intrinsics
+from predis_core.errors import KeyKindError
+from predis_core.table import codegen, intrinsics
 from predis_core.table.keys import BytesKeys, KeyCodec, StrKeys, codec, hash_bytes, mix
 from tests.support.depth import search
 
 INT64S = st.integers(-(2**63), 2**63 - 1)
 # Where the header of a MessagePack string, byte string or array grows.
 LENGTHS = [*range(71), 127, 128, 255, 256, 257, 65_535, 65_536, 65_537]
-COUNTS = [0, 1, 14, 15, 16, 17, 65_535, 65_536]
+COUNTS = [0, 1, 14, 15, 16, 17, 4_095, 4_096, 4_097, 65_535, 65_536]
+
+pytestmark = pytest.mark.usefixtures("way")
 
 
 @njit
@@ -152,3 +157,104 @@ def test_tuples_and_generators_are_batches_too() -> None:
     assert keys.encode(key for key in "ab").words.tolist() == expected
     assert keys.encode(np.array(["a", "b"])).words.tolist() == expected
     assert keys.encode_one("b").words.tolist() == expected[1:]
+
+
+hash_object = codegen.shared().hash_object
+
+
+@njit
+def compiled_hash(pointer: int, seed: int) -> Any:
+    return hash_object(pointer, seed)
+
+
+@given(text=TEXT, data=st.binary(max_size=40), seed=INT64S)
+@search(examples=60)
+def test_one_object(text: str, data: bytes, seed: int) -> None:
+    assert compiled_hash(id(text), seed) == (hash_bytes(encoded(text), seed), True)
+    assert compiled_hash(id(data), seed) == (hash_bytes(data, seed), True)
+
+
+@pytest.mark.parametrize("other", [None, 5, ("a",), Text("a"), Data(b"a")], ids=repr)
+def test_one_object_of_another_type(other: Any) -> None:
+    assert compiled_hash(id(other), 1) == (0, False)
+
+
+@pytest.mark.parametrize("kind", ["str", "bytes", "any"])
+def test_each_key_is_referred_to_once(kind: str) -> None:
+    texts = [f"key {number}" for number in range(5_000)]
+    keys: list[Any] = [text.encode() for text in texts] if kind == "bytes" else texts
+    before = list(map(sys.getrefcount, keys))
+    batch = codec(kind, 1).encode(keys)
+    assert list(map(sys.getrefcount, keys)) == [count + 1 for count in before]
+    assert batch.refs is not None
+    assert all(ref is key for ref, key in zip(batch.refs.tolist(), keys, strict=True))
+    del batch
+    assert list(map(sys.getrefcount, keys)) == before
+
+
+@pytest.mark.parametrize("at", [0, 1, 15, 4_095, 4_096, 5_000])
+@pytest.mark.parametrize("sequence", [list, tuple])
+def test_a_key_that_does_not_fit_is_found_at_any_position(at: int, sequence: Any) -> None:
+    keys = [f"key {number}" for number in range(5_000)]
+    before = sys.getrefcount(keys[0])
+    keys.insert(at, b"no text")  # type: ignore[arg-type]
+    with pytest.raises(KeyKindError) as caught:
+        codec("str", 1).encode(sequence(keys))
+    assert str(caught.value) == (
+        f"keys: this cache takes str keys, got b'no text' (bytes) at position {at}; "
+        "build it with keys='any' for a mix"
+    )
+    del caught
+    gc.collect()
+    after = sys.getrefcount(keys[0 if at else 1])
+    assert after == before
+
+
+@pytest.mark.parametrize("at", [0, 1, 4_096, 5_000])
+def test_a_key_without_a_hash_is_found_at_any_position(at: int) -> None:
+    keys: list[Any] = list(range(5_000))
+    keys.insert(at, {})
+    with pytest.raises(KeyKindError) as caught:
+        codec("any", 1).encode(keys)
+    assert str(caught.value) == f"keys: unhashable type: 'dict' (at position {at})"
+
+
+@pytest.mark.parametrize("at", [0, 1, 4_096])
+def test_python_hashes_what_machine_code_does_not(at: int) -> None:
+    some: list[Any] = ["é", b"b", 1, -1, True, 2**61 - 1, -(2**200), 1.0, None, (1, "a"), Text("t")]
+    keys = [f"key {number}" for number in range(at)] + some
+    batch = codec("any", 1).encode(keys)
+    assert batch.words.tolist() == list(map(hash, keys))
+    assert batch.refs is not None
+    assert all(ref is key for ref, key in zip(batch.refs.tolist(), keys, strict=True))
+
+
+class Clearing:
+    """A key whose hash empties the list that it is in."""
+
+    def __init__(self, keys: list[Any]) -> None:
+        self._keys = keys
+
+    def __hash__(self) -> int:
+        self._keys.clear()
+        return 5
+
+
+def test_a_list_may_change_while_its_keys_are_hashed(way: str) -> None:
+    keys: list[Any] = ["a"]
+    keys += [Clearing(keys), "b", "c"]
+    if way == "in Python":
+        with pytest.raises(ValueError, match="iterator too short"):
+            codec("any", 1).encode(keys)
+        return
+    expected = list(keys)
+    batch = codec("any", 1).encode(keys)
+    assert keys == []
+    assert batch.refs is not None
+    assert batch.refs.tolist() == expected
+    assert batch.words[[0, 2, 3]].tolist() == [hash("a"), hash("b"), hash("c")]
+
+
+def test_long_strings_are_hashed_a_few_at_a_time() -> None:
+    keys = [str(number) * 300_000 for number in range(10)]
+    assert words_of("str", keys, 3) == [hash_bytes(key.encode(), 3) for key in keys]

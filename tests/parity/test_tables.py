@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from dataclasses import dataclass
 from typing import Any
@@ -20,38 +21,64 @@ from hypothesis.stateful import (
 )
 
 from predis_core import policies
+from predis_core.packed import Packed
 from predis_core.policies import Policy
+from predis_core.policies.choice import auto
 from predis_core.table import equality, invariants
+from predis_core.table.arena import Arena
 from predis_core.table.cpu import CpuTable
-from predis_core.table.interface import Keys, Status
+from predis_core.table.interface import Keys
 from predis_core.table.keys import codec, objects, spread_seed
 from predis_core.table.layout import Layout
 from predis_core.table.reference import ReferenceTable
 from tests.support.depth import DEPTH, search
-from tests.support.dumps import assert_same, assert_same_dump
-from tests.support.policies import NARROW, NRU, WIDE
+from tests.support.dumps import assert_same, assert_same_dump, assert_same_removed
+from tests.support.policies import NARROW, NRU, VALUED, WIDE
 from tests.support.pools import pool
 
 SCALARS, VECTORS, OBJECTS = ("int64", ()), ("float32", (3,)), ("object", ())
+WEIGHED, BLOBS = ("object", (1,)), ("blobs", ())
+LIMIT, ARENA = 500, Arena(10_000)
+LENGTHS = (0, 1, 30, 60, 200, 24, 700, 100, 47, 5000)
 
 
 @dataclass(frozen=True)
 class Case:
-    """A policy, a kind of keys, and what a slot holds."""
+    """A policy, a kind of keys, what a slot holds, and policies that may come later."""
 
     policy: Policy
     keys: str
     values: tuple[str, tuple[int, ...]] | None
+    reserved: tuple[Policy, ...] = ()
+
+    @property
+    def weighs(self) -> bool:
+        return self.values in (WEIGHED, BLOBS)
 
     def column(self, slots: int) -> Any:
-        if self.values is None:
+        if self.values is None or self.values == BLOBS:
             return None
         dtype, shape = self.values
         return np.empty(slots, object) if dtype == "object" else np.zeros((slots, *shape), dtype)
 
+    @property
+    def dtype(self) -> Any:
+        if self.values is None or self.values == BLOBS:
+            return None
+        # References have no shape: that of weighed ones is but their mark.
+        return np.dtype(object if self.values[0] == "object" else self.values)
+
+    @property
+    def bounds(self) -> dict[str, Any]:
+        """What tables of this case are bounded by, besides their capacity."""
+        if self.values == BLOBS:
+            return {"arena": ARENA}
+        return {"limit": LIMIT} if self.values == WEIGHED else {}
+
     def __str__(self) -> str:
         kept = "nothing" if self.values is None else f"{self.values[0]}{list(self.values[1])}"
-        return f"{self.policy.name}-{self.keys}-{kept}"
+        names = "+".join(policy.name for policy in (self.policy, *self.reserved))
+        return f"{names}-{self.keys}-{kept}"
 
 
 # These meet every kind of keys and values, the others one: each case compiles for seconds.
@@ -65,6 +92,17 @@ CASES = [
     Case(policies.get("s3fifo"), "any", VECTORS),
     Case(policies.get("lru"), "int64", VECTORS),
     Case(policies.get("sieve"), "str", SCALARS),
+    *(Case(policies.get(name), "int64", BLOBS) for name in ("lru", "s3fifo", "wtinylfu")),
+    Case(policies.get("sieve"), "any", BLOBS),
+    *(Case(policies.get(name), "any", WEIGHED) for name in ("lru", "s3fifo")),
+    Case(policies.get("sieve"), "int64", WEIGHED),
+    Case(policies.get("s3fifo"), "int64", SCALARS, (WIDE, policies.get("lru"))),
+    Case(policies.get("lru"), "any", WEIGHED, (policies.get("s3fifo"),)),
+    Case(policies.get("fifo"), "int64", BLOBS, (policies.get("wtinylfu"),)),
+    Case(policies.get("gdsf"), "int64", BLOBS),
+    Case(VALUED, "int64", BLOBS, (policies.get("fifo"),)),
+    Case(VALUED, "any", WEIGHED),
+    Case(VALUED, "int64", SCALARS),
 ]
 
 CAPACITY = st.sampled_from((1, 2, 3, 4, 7, 8, 10, 27, 28, 29, 33, 56, 57, 95)) | st.integers(1, 300)
@@ -95,24 +133,36 @@ VETO = st.none() | st.lists(st.integers(0, 1), min_size=1, max_size=4)
 
 
 class Tables(RuleBasedStateMachine):
-    """A reference table and a CPU table that are told the same."""
+    """A reference table and another one that are told the same."""
 
     case: Case
 
     @initialize(capacities=st.lists(CAPACITY, min_size=1, max_size=3), seed=SEED)
     def build(self, capacities: list[int], seed: int) -> None:
-        layout, case = Layout.build(*capacities), self.case
+        case = self.case
+        capacities = capacities[:1] if case.weighs else capacities
+        layout = Layout.build(*capacities)
         spread = spread_seed(seed)
         self.seed, self.layout = spread, layout
         self.codec = codec(case.keys, spread)
         self.pools = [pool(case.keys, int(1.6 * capacity) + 8) for capacity in capacities]
-        column = case.column
-        self.reference = ReferenceTable(layout, case.policy, spread, column(layout.slots))
-        self.cpu = CpuTable(
-            layout, case.policy, spread, column(layout.slots), key_refs=self.codec.has_refs
-        )
+        self.reference = ReferenceTable(layout, case.policy, spread, case.dtype, **case.bounds)
+        self.table = self.under_test(layout, spread)
+        self.pinned: list[tuple[int, Keys, Any]] = []
         self.now = 1000
         self.numbers = itertools.count(1)
+
+    def under_test(self, layout: Layout, seed: int) -> Any:
+        """The table that is compared with the reference."""
+        case = self.case
+        return CpuTable(
+            layout,
+            auto(case.policy, *case.reserved) if case.reserved else case.policy,
+            seed,
+            case.column(layout.slots),
+            key_refs=self.codec.has_refs,
+            **case.bounds,
+        )
 
     # ------------------------------------------------------------------ what the rules share
 
@@ -127,6 +177,11 @@ class Tables(RuleBasedStateMachine):
         """Values that no slot has held yet."""
         if self.case.values is None:
             return None
+        if self.case.values == BLOBS:
+            return Packed.of(
+                str(number).encode() * (LENGTHS[number % len(LENGTHS)] // len(str(number)))
+                for number in itertools.islice(self.numbers, n)
+            )
         dtype, shape = self.case.values
         if dtype == "object":
             return objects([f"value {next(self.numbers)}" for _ in range(n)])
@@ -135,14 +190,16 @@ class Tables(RuleBasedStateMachine):
 
     def room(self, n: int) -> Any:
         """A place for n values; that of rows holds something."""
-        place = self.case.column(n)
+        place = Packed() if self.case.values == BLOBS else self.case.column(n)
+        if isinstance(place, Packed):
+            return place
         if place is not None and place.dtype != object:
             place += 77
         return place
 
     def both(self, verb: str, *args: Any, **kwargs: Any) -> Any:
         """Call both tables, compare what they return, return it."""
-        found = [getattr(table, verb)(*args, **kwargs) for table in (self.reference, self.cpu)]
+        found = [getattr(table, verb)(*args, **kwargs) for table in (self.reference, self.table)]
         assert_same(*found, verb)
         return found[1]
 
@@ -154,7 +211,7 @@ class Tables(RuleBasedStateMachine):
         outs = [self.room(len(keys.words)) if out else None for _ in range(2)]
         found = [
             table.lookup(keys, self.now, out=place, count=count, region=region)
-            for table, place in zip((self.reference, self.cpu), outs, strict=True)
+            for table, place in zip((self.reference, self.table), outs, strict=True)
         ]
         assert_same(*found, "slots")
         assert_same(*outs, "out")
@@ -166,7 +223,8 @@ class Tables(RuleBasedStateMachine):
         veto=VETO,
         absent_only=st.booleans(),
         guess=st.booleans(),
-        displaced=st.booleans(),
+        wanted=st.booleans(),
+        cost=st.none() | st.integers(0, 9),
     )
     def insert(
         self,
@@ -176,7 +234,8 @@ class Tables(RuleBasedStateMachine):
         veto: list[int] | None,
         absent_only: bool,
         guess: bool,
-        displaced: bool,
+        wanted: bool,
+        cost: int | None,
     ) -> None:
         region, keys = self.keys(batch, region)
         n = len(keys.words)
@@ -186,44 +245,48 @@ class Tables(RuleBasedStateMachine):
             deadlines = np.where(lives > 0, self.now + lives, 0)
         vetoed = None if veto is None else np.resize(np.array(veto, np.uint8), n)
         values = self.values(n)
+        sizes = np.resize(np.array(LENGTHS, np.int64) // 3, n)
         one, other = (
             table.insert(
                 keys,
-                None if values is None else values.copy(),
+                copy.copy(values),
                 self.now,
                 deadlines=deadlines,
+                costs=None if cost is None else cost + np.arange(n, dtype=np.int64) % 5,
+                sizes=sizes if self.case.values == WEIGHED else None,
                 absent_only=absent_only,
                 guess=guess,
                 veto=vetoed,
-                return_displaced=displaced,
+                want_removed=wanted,
                 region=region,
             )
-            for table in (self.reference, self.cpu)
+            for table in (self.reference, self.table)
         )
-        for field in ("status", "slots", "evicted"):
+        for field in ("status", "slots"):
             assert_same(getattr(one, field), getattr(other, field), field)
-        gone = np.flatnonzero(one.evicted)
-        assert_same(one.evicted_keys.words[gone], other.evicted_keys.words[gone], "evicted words")
-        if keys.refs is not None:
-            ones, others = one.evicted_keys.refs, other.evicted_keys.refs
-            assert ones is not None
-            assert others is not None
-            assert_same(ones[gone], others[gone], "evicted refs")
-        if displaced and values is not None:
-            left = one.evicted | (one.status == Status.UPDATED) & _last(keys)
-            assert_same(one.displaced[left], other.displaced[left], "displaced")
+        assert_same_removed(one.removed, other.removed)
 
-    @rule(batch=BATCH, region=REGION, out=st.booleans())
-    def delete(self, batch: Batch, region: int, out: bool) -> None:
+    @rule(batch=BATCH, region=REGION, wanted=st.booleans())
+    def delete(self, batch: Batch, region: int, wanted: bool) -> None:
         region, keys = self.keys(batch, region)
-        outs = [self.room(len(keys.words)) if out else None for _ in range(2)]
         one, other = (
-            table.delete(keys, self.now, out=place, region=region)
-            for table, place in zip((self.reference, self.cpu), outs, strict=True)
+            table.delete(keys, self.now, want_removed=wanted, region=region)
+            for table in (self.reference, self.table)
         )
-        assert_same(one, other, "deleted")
-        if out and self.case.values is not None:
-            assert_same(outs[0][one], outs[1][one], "out")
+        assert_same(one.deleted, other.deleted, "deleted")
+        assert_same_removed(one.removed, other.removed)
+
+    @rule(batch=BATCH, region=REGION)
+    def pin(self, batch: Batch, region: int) -> None:
+        region, keys = self.keys(batch, region)
+        few = Keys(keys.words[:40], None if keys.refs is None else keys.refs[:40])
+        self.pinned.append((region, few, self.both("pin", few, self.now, region=region)))
+
+    @rule(at=st.integers(0, 9))
+    def unpin(self, at: int) -> None:
+        if self.pinned:
+            region, keys, slots = self.pinned.pop(at % len(self.pinned))
+            self.both("unpin", keys, slots, region=region)
 
     @rule(batch=BATCH, region=REGION, verb=st.sampled_from(("contains", "touch", "deadlines")))
     def ask(self, batch: Batch, region: int, verb: str) -> None:
@@ -233,25 +296,39 @@ class Tables(RuleBasedStateMachine):
     @rule(region=REGION)
     def export(self, region: int) -> None:
         region %= len(self.layout.regions)
-        one, other = (t.export(self.now, region=region) for t in (self.reference, self.cpu))
+        one, other = (t.export(self.now, region=region) for t in (self.reference, self.table))
         assert_same(one.keys.words, other.keys.words, "words")
         if self.codec.has_refs:
             assert_same(one.keys.refs, other.keys.refs, "refs")
         for field in ("slots", "metas", "guesses", "deadlines", "values"):
             assert_same(getattr(one, field), getattr(other, field), field)
 
-    @rule(region=REGION)
-    def clear(self, region: int) -> None:
+    @rule(region=REGION, wanted=st.booleans())
+    def clear(self, region: int, wanted: bool) -> None:
         region %= len(self.layout.regions)
-        self.reference.clear(region=region)
-        self.cpu.clear(region=region)
+        one, other = (
+            table.clear(self.now, want_removed=wanted, region=region)
+            for table in (self.reference, self.table)
+        )
+        assert_same_removed(one, other)
 
     @precondition(lambda self: self.case.policy.parameters)
     @rule(parameter=st.integers(1, 99))
     def set_parameters(self, parameter: int) -> None:
-        changed = tuple(parameter + at for at in range(len(self.case.policy.parameters)))
+        changed = tuple(parameter + at for at in range(len(self.reference.policy.parameters)))
         self.reference.set_parameters(changed)
-        self.cpu.set_parameters(changed)
+        self.table.set_parameters(changed)
+
+    @precondition(lambda self: self.case.reserved)
+    @rule(number=st.integers(0, 2))
+    def switch(self, number: int) -> None:
+        among = (self.case.policy, *self.case.reserved)
+        policy = among[number % len(among)]
+        for _ in self.table.switch(policy):
+            pass
+        if self.reference.policy != policy:
+            self.reference.switch(policy)
+        assert self.table.policy == policy
 
     @rule(passed=st.integers(0, 3))
     def wait(self, passed: int) -> None:
@@ -260,20 +337,12 @@ class Tables(RuleBasedStateMachine):
     @invariant()
     def same(self) -> None:
         for region in range(len(self.layout.regions)):
-            counters = [t.counters(region=region) for t in (self.reference, self.cpu)]
+            counters = [t.counters(region=region) for t in (self.reference, self.table)]
             assert counters[0] == counters[1]
             self.both("conflicts", region=region)
-        dump = self.cpu.dump()
+        dump = self.table.dump()
         assert_same_dump(self.reference.dump(), dump)
         assert invariants.broken(dump, self.layout, self.seed) == []
-
-
-def _last(keys: Keys) -> Any:
-    """Which positions hold the last of equal keys: only there a table says what it displaced."""
-    listed = keys.words.tolist() if keys.refs is None else keys.refs.tolist()
-    last = np.zeros(len(listed), bool)
-    last[list({key: position for position, key in enumerate(listed)}.values())] = True
-    return last
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -282,7 +351,7 @@ def test_every_verb_agrees_with_the_reference(case: Case) -> None:
     run_state_machine_as_test(machine, settings=search(examples=12, steps=20))
 
 
-VERBS = ("lookup", "insert", "delete", "ask", "other")
+VERBS = ("lookup", "insert", "delete", "ask", "pin", "other")
 
 
 def some_batch(rng: np.random.Generator) -> Batch:
@@ -299,33 +368,45 @@ def test_long_runs_agree_with_the_reference(case: Case) -> None:
     """What comes about only after a while: full sets, old ghosts, a sketch that ages."""
     tables = type("Tables", (Tables,), {"case": case})()
     for seed in range(2 * DEPTH):
-        rng = np.random.default_rng(seed)
-        tables.build([int(rng.integers(1, 60)), int(rng.integers(20, 100))], seed)
-        for _ in range(100):
-            batch, region, chance = some_batch(rng), int(rng.integers(2)), rng.random(4) < 0.25
-            verb = rng.choice(VERBS, p=(0.3, 0.4, 0.1, 0.1, 0.1))
-            if verb == "lookup":
-                tables.lookup(batch, region, out=bool(chance[0]), count=not chance[1])
-            elif verb == "insert":
-                tables.insert(
-                    batch,
-                    region,
-                    some_of(rng, 6, 0.5),
-                    some_of(rng, 2, 0.1),
-                    absent_only=bool(chance[0]),
-                    guess=bool(chance[1]),
-                    displaced=bool(chance[2]),
-                )
-            elif verb == "delete":
-                tables.delete(batch, region, out=bool(chance[0]))
-            elif verb == "ask":
-                tables.ask(batch, region, str(rng.choice(("contains", "touch", "deadlines"))))
-            elif chance[0]:
-                tables.export(region)
-            elif case.policy.parameters:
-                tables.set_parameters(int(rng.integers(1, 50)))
-            tables.wait(int(rng.integers(3)))
-            tables.same()
+        long_run(tables, seed)
+
+
+def long_run(tables: Tables, seed: int, steps: int = 100) -> None:
+    """Tell both tables so many things that a seed names, and compare them after each."""
+    case, rng = tables.case, np.random.default_rng(seed)
+    tables.build([int(rng.integers(1, 60)), int(rng.integers(20, 100))], seed)
+    for _ in range(steps):
+        batch, region, chance = some_batch(rng), int(rng.integers(2)), rng.random(4) < 0.25
+        verb = rng.choice(VERBS, p=(0.3, 0.36, 0.1, 0.1, 0.06, 0.08))
+        if verb == "lookup":
+            tables.lookup(batch, region, out=bool(chance[0]), count=not chance[1])
+        elif verb == "insert":
+            tables.insert(
+                batch,
+                region,
+                some_of(rng, 6, 0.5),
+                some_of(rng, 2, 0.1),
+                absent_only=bool(chance[0]),
+                guess=bool(chance[1]),
+                wanted=bool(chance[2]),
+                cost=3 if chance[3] else None,
+            )
+        elif verb == "delete":
+            tables.delete(batch, region, wanted=bool(chance[0]))
+        elif verb == "pin" and (chance[0] or len(tables.pinned) < 3):
+            tables.pin(batch, region)
+        elif verb == "pin":
+            tables.unpin(int(rng.integers(9)))
+        elif verb == "ask":
+            tables.ask(batch, region, str(rng.choice(("contains", "touch", "deadlines"))))
+        elif chance[0]:
+            tables.export(region)
+        elif case.reserved and chance[1]:
+            tables.switch(int(rng.integers(3)))
+        elif case.policy.parameters:
+            tables.set_parameters(int(rng.integers(1, 50)))
+        tables.wait(int(rng.integers(3)))
+        tables.same()
 
 
 CHUNKED = [Case(policies.get("s3fifo"), keys, OBJECTS) for keys in ("any", "int64")]
@@ -341,7 +422,7 @@ def test_nothing_depends_on_where_a_batch_is_cut(
     run_state_machine_as_test(machine, settings=search(examples=12, steps=20))
 
 
-TRACED = [Case(policy, "int64", None) for policy in (*COMMON, NARROW)]
+TRACED = [Case(policy, "int64", None) for policy in (*COMMON, NARROW, VALUED)]
 
 
 @pytest.mark.parametrize("case", TRACED, ids=str)
@@ -371,4 +452,32 @@ def test_a_replayed_trace_is_get_then_insert_one_request_at_a_time(
             if not expected[-1]:
                 reference.insert(one, None, 0)
         assert_same(np.array(expected, bool), cpu.replay(trace), "hits")
+        assert_same_dump(reference.dump(), cpu.dump())
+
+
+@pytest.mark.parametrize("policy", [VALUED, policies.get("gdsf")], ids=["valued", "gdsf"])
+@given(
+    capacity=CAPACITY,
+    limit=st.sampled_from((0, 50, 1_000, 100_000)),
+    seed=SEED,
+    batches=st.lists(BATCH, max_size=4),
+)
+@search(examples=15)
+def test_a_replayed_trace_may_have_sizes_and_costs(
+    policy: Policy, capacity: int, limit: int, seed: int, batches: list[Batch]
+) -> None:
+    layout, spread = Layout.build(capacity), spread_seed(seed)
+    reference = ReferenceTable(layout, policy, spread, limit=limit)
+    cpu = CpuTable(layout, policy, spread, limit=limit)
+    for batch in batches:
+        trace = np.array(batch.within(int(1.6 * capacity) + 8), np.int64)
+        sizes, costs = trace * 7 % 60, trace * 11 % 90
+        expected = []
+        for at, word in enumerate(trace):
+            one, here = Keys(np.array([word], np.int64)), slice(at, at + 1)
+            expected.append(reference.lookup(one, 0)[0] >= 0)
+            if not expected[-1]:
+                reference.insert(one, None, 0, sizes=sizes[here], costs=costs[here])
+        found = cpu.replay(trace, sizes=sizes, costs=costs)
+        assert_same(np.array(expected, bool), found, "hits")
         assert_same_dump(reference.dump(), cpu.dump())

@@ -21,7 +21,7 @@ from tests.support import streams
 from tests.support.contract import ALL
 
 NAMES = sorted(ALL)
-SEQUENCED = ("clock", "fifo", "lfu", "s3fifo", "sieve")
+SEQUENCED = ("clock", "fifo", "gdsf", "lfu", "s3fifo", "sieve")
 INT64 = range(-(2**63), 2**63)
 
 
@@ -73,7 +73,7 @@ def watched(policy: Policy) -> Policy:
         return call
 
     def check(name: str, result: Any) -> None:
-        if name in ("on_insert", "on_pass"):
+        if name in ("on_insert", "on_pass", "on_value"):
             meta = result[0] if name == "on_insert" else result
             assert 0 <= meta < 1 << policy.slot_bits
         elif name == "on_hit":
@@ -99,13 +99,22 @@ def _int64(argument: Any) -> Any:
 def test_results_fit(name: str, tick: int) -> None:
     """Metadata fits its bits, a tag two, and nothing leaves int64, however old the table is."""
     policy = watched(ALL[name])
-    table = ReferenceTable(Layout.build(40), policy, 7)
+    table = ReferenceTable(Layout.build(40), policy, 7, limit=2**62)
+    rng = np.random.default_rng(7)
     table._tick = tick
     table._sets[0].state = (1 << policy.set_bits) - 1 if name in SEQUENCED else 0
     for start in range(0, 800, 8):
         batch = Keys(streams.mix(800, 70, 1)[start : start + 8].copy())
         table.lookup(batch, 0)
-        table.insert(batch, None, 0, absent_only=start % 3 > 0, guess=start % 5 == 0)
+        table.insert(
+            batch,
+            None,
+            0,
+            sizes=2 ** rng.integers(0, 58, 8),
+            costs=2 ** rng.integers(0, 62, 8),
+            absent_only=start % 3 > 0,
+            guess=start % 5 == 0,
+        )
     dump = table.dump()
     assert dump.live.sum() > 30
     assert (dump.metas >> policy.slot_bits == 0).all()

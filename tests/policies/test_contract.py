@@ -55,6 +55,7 @@ def test_what_keeps_the_contract_is_taken() -> None:
     mine = policy()
     assert (mine.name, mine.slot_bits, mine.visible_bits, mine.set_bits) == ("mine", 7, 7, 0)
     assert not mine.has_segments
+    assert not mine.sees_values
     assert policy(slot_bits=63, hit_bits=0, set_bits=63).visible_bits == 0
     assert policy(segment=segment, admit=admit, sketch=True).has_segments
     assert policy(parameters=[2**63 - 1, -(2**63)]).parameters == (2**63 - 1, -(2**63))
@@ -251,9 +252,13 @@ def test_a_function_that_cannot_be_compiled(function: Callable[..., int], text: 
 
 def test_the_names_of_the_built_in_policies() -> None:
     assert policies.names() == (
+        "arc",
         "clock",
+        "density",
         "fifo",
+        "gdsf",
         "lfu",
+        "lirs",
         "lru",
         "s3fifo",
         "sieve",
@@ -261,7 +266,7 @@ def test_the_names_of_the_built_in_policies() -> None:
         "wtinylfu",
     )
     assert [policies.get(name).name for name in policies.names()] == list(policies.names())
-    assert policies.DEFAULT == "s3fifo"
+    assert policies.DEFAULT == "auto"
 
 
 def test_an_unknown_name_gets_the_nearest() -> None:
@@ -269,7 +274,9 @@ def test_an_unknown_name_gets_the_nearest() -> None:
         policies.get("lrru")
     with pytest.raises(ConfigurationError, match=r"no policy 's3-fifo'.*did you mean 's3fifo'\?"):
         policies.get("s3-fifo")
-    with pytest.raises(ConfigurationError, match=r"no policy 'belady' among clock, fifo, lfu"):
+    with pytest.raises(
+        ConfigurationError, match=r"no policy 'belady' among arc, auto, clock, density, fifo, gdsf"
+    ):
         policies.get("belady")
 
 

@@ -25,9 +25,13 @@ STREAMS = {
 }
 MISSES = {
     "zipf": {
+        "arc": 16_461,
         "clock": 18_461,
+        "density": 16_105,
         "fifo": 21_501,
+        "gdsf": 17_050,
         "lfu": 17_049,
+        "lirs": 16_603,
         "lru": 18_960,
         "s3fifo": 16_313,
         "sieve": 16_346,
@@ -35,9 +39,13 @@ MISSES = {
         "wtinylfu": 16_659,
     },
     "loop": {
+        "arc": 28_935,
         "clock": 29_283,
+        "density": 28_627,
         "fifo": 30_556,
+        "gdsf": 21_602,
         "lfu": 21_487,
+        "lirs": 12_943,
         "lru": 29_474,
         "s3fifo": 14_985,
         "sieve": 28_756,
@@ -45,9 +53,13 @@ MISSES = {
         "wtinylfu": 17_535,
     },
     "scans": {
+        "arc": 25_303,
         "clock": 28_360,
+        "density": 25_575,
         "fifo": 29_314,
+        "gdsf": 27_095,
         "lfu": 27_083,
+        "lirs": 25_243,
         "lru": 28_442,
         "s3fifo": 25_205,
         "sieve": 25_289,

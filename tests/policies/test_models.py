@@ -1,9 +1,12 @@
 """Every policy, shipped or not, keeps and evicts exactly what its paper's structures would.
 
-`reference.py` with one set against `set_models.py`, in batches of one: get, then insert if absent.
+`table.reference` with one set against `set_models.py`, in batches of one: get, then insert if
+absent.
 """
 
 from __future__ import annotations
+
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -17,6 +20,7 @@ from tests.support import streams
 from tests.support.contract import ALL
 from tests.support.set_models import (
     MODELS,
+    GdsfModel,
     LinearModel,
     S3FifoModel,
     one_set,
@@ -43,15 +47,16 @@ class Pair:
         assert (self.table.lookup(keys, 0)[0] >= 0) == hit
         if not hit:
             victim = self.model.insert(key, self.table._tick)
-            inserted = self.table.insert(keys, None, 0)
-            left = int(inserted.evicted_keys.words[0]) if inserted.evicted[0] else None
+            removed = self.table.insert(keys, None, 0, want_removed=True).removed
+            assert removed is not None
+            left = int(removed.keys.words[0]) if len(removed.at) else None
             assert left == victim
         self.compare()
         return hit
 
     def delete(self, key: int) -> None:
         """Remove a key if it is there, and compare."""
-        deleted = self.table.delete(Keys(np.array([key], np.int64)), 0)[0]
+        deleted = self.table.delete(Keys(np.array([key], np.int64)), 0).deleted[0]
         assert deleted == (key in self.model.seats)
         if deleted:
             self.model.delete(key)
@@ -95,7 +100,7 @@ def test_gets_inserts_and_deletes(name: str, ways: int, steps: list[tuple[int, i
             pair.delete(key)
 
 
-@pytest.mark.parametrize("bits", [31, 32, 38, 39, 40, 48])
+@pytest.mark.parametrize("bits", [31, 32, 36, 38, 39, 40, 48])
 @pytest.mark.parametrize("name", NAMES)
 def test_ticks_that_wrap_around(name: str, bits: int) -> None:
     pair = Pair(name, 7, tick=2**bits - 150)
@@ -104,7 +109,7 @@ def test_ticks_that_wrap_around(name: str, bits: int) -> None:
     assert pair.table._tick > 2**bits + 50
 
 
-@pytest.mark.parametrize("name", ["lru", "slru", "wtinylfu"])
+@pytest.mark.parametrize("name", ["arc", "density", "lru", "slru", "wtinylfu"])
 def test_an_entry_that_waits_for_long_stays_the_least_recent(name: str) -> None:
     pair = Pair(name, 2)
     pair.request(0)
@@ -114,11 +119,40 @@ def test_an_entry_that_waits_for_long_stays_the_least_recent(name: str) -> None:
     assert pair.model.seats.keys() == {1, 2}
 
 
+@pytest.mark.parametrize("quarters", [4, 3, 0])
+def test_gdsf_with_sizes_and_costs(quarters: int) -> None:
+    """Values that differ by many orders of magnitude, and that are overwritten by others."""
+    pair = Pair("gdsf", 7)
+    pair.table = ReferenceTable(Layout.build(7), ALL["gdsf"], SEED, limit=2**62)
+    pair.table.set_parameters((quarters,))
+    assert isinstance(pair.model, GdsfModel)
+    pair.model.size_counts = Fraction(quarters, 4)
+    rng, overwritten = np.random.default_rng(quarters), 0
+    for key in streams.mix(1_500, 20, quarters).tolist():
+        batch = Keys(np.array([key], np.int64))
+        resident = pair.model.get(key, pair.table._tick)
+        assert (pair.table.lookup(batch, 0)[0] >= 0) == resident
+        if resident and rng.random() < 0.8:
+            continue
+        size, cost = (int(2.0 ** rng.uniform(0, most)) for most in (40, 50))
+        pair.model.values[key] = size, cost
+        if resident:
+            overwritten += 1
+            pair.model.overwrite(key, pair.table._tick)
+        else:
+            pair.model.insert(key, pair.table._tick)
+        pair.table.insert(batch, None, 0, sizes=np.array([size]), costs=np.array([cost]))
+        pair.compare()
+    assert overwritten > 100
+    assert pair.table.counters()[Counter.EVICTIONS] > 200
+
+
 STATES = {
     "fifo": 2**32 - 40,
     "sieve": (2**31 - 40) * (2**31 + 1),  # the hand, and what comes next
     "s3fifo": (2**31 - 40) * 2,
     "clock": 2**32 - 40,
+    "gdsf": 2**44 - 40,
     "lfu": 2**12 - 40,
 }
 

@@ -11,13 +11,14 @@ import predis_core as predis
 
 @dataclass(frozen=True)
 class Combination:
-    """A store with a kind of keys.
+    """A store with a kind of keys, on a device.
 
     Rows are 8 bytes wide here and in the tests beside: kernels are made per width.
     """
 
     store: str
     kind: str
+    device: str = "cpu"
 
     def __str__(self) -> str:
         return f"{self.store}-{self.kind}"
@@ -27,8 +28,12 @@ class Combination:
         return self.store == "rows"
 
     def open(self, capacity: int, **options: Any) -> predis.Cache[Any, Any]:
-        value = predis.Rows("int64", ()) if self.holds_rows else predis.Objects()
-        return predis.Cache(capacity, value=value, keys=self.kind, **options)
+        if self.store == "blobs":
+            memory = (1 << 20) + 256 * capacity
+            options = {"value": predis.Blobs(), "memory": memory} | options
+        elif self.holds_rows:
+            options = {"value": predis.Rows("int64", ())} | options
+        return predis.Cache(capacity, keys=self.kind, device=self.device, **options)
 
     def key(self, n: int) -> Any:
         if self.kind == "int64":
@@ -43,7 +48,15 @@ class Combination:
         return [self.key(n) for n in numbers]
 
     def value(self, n: int) -> Any:
+        if self.store == "blobs":
+            return b"value" * (n % 7) + b"-%d" % n
         return 3 * n + 1 if self.holds_rows else ("value", n)
+
+    def size(self, *numbers: int) -> int:
+        """Return what values weigh together."""
+        if self.store == "blobs":
+            return sum(len(self.value(n)) for n in numbers)
+        return 8 * len(numbers) if self.holds_rows else 0
 
     def values(self, numbers: Iterable[int]) -> list[Any]:
         return [self.value(n) for n in numbers]
@@ -67,10 +80,10 @@ COMBINATIONS = [
     Combination(store, kind)
     for store in ("objects", "rows")
     for kind in ("int64", "str", "bytes", "any")
-]
+] + [Combination("blobs", kind) for kind in ("int64", "any")]
 
 
 def plain(values: Any) -> list[Any]:
-    """Return keys or values of either store as a list of plain Python objects."""
+    """Return keys or values of any store as a list of plain Python objects."""
     listed: list[Any] = values.tolist() if hasattr(values, "tolist") else list(values)
     return listed

@@ -1,11 +1,15 @@
-"""Programs that tests need beside Python: looked up on PATH, and never a reason to fail at home."""
+"""What tests need beside Python, programs and a compiler: never a reason to fail at home."""
 
 from __future__ import annotations
 
 import os
 import shutil
+from typing import NoReturn
 
 import pytest
+
+from predis_core.errors import DeviceError
+from predis_core.table.cuda.nvrtc import Nvrtc, nvrtc
 
 
 def counterpart(program: str) -> str:
@@ -17,7 +21,18 @@ def counterpart(program: str) -> str:
     found = shutil.which(program)
     if found is not None:
         return found
-    reason = f"{program} is not installed"
+    _missing(f"{program} is not installed")
+
+
+def nvrtc_counterpart() -> Nvrtc:
+    """Return the compiler of CUDA C++; without it, as `counterpart`."""
+    try:
+        return nvrtc()
+    except DeviceError as error:
+        return _missing(f"nvidia-cuda-nvrtc is not installed ({error})")
+
+
+def _missing(reason: str) -> NoReturn:
     if os.environ.get("PREDIS_COUNTERPARTS") == "required":
         pytest.fail(f"{reason}, and PREDIS_COUNTERPARTS=required asks for it")
     pytest.skip(reason)

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-PATIENCE = 30.0
-"""Seconds after which a thread counts as hung; each should be done in a fraction of one."""
+PATIENCE = 300.0
+"""Seconds after which a thread counts as hung; what takes longest is to compile kernels."""
 
 
 class Crew:

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from predis_core.table.interface import Dump
+from predis_core.packed import Packed
+from predis_core.table.interface import Dump, Removed
 
 
 def assert_same_dump(a: Dump, b: Dump) -> None:
@@ -15,7 +16,22 @@ def assert_same_dump(a: Dump, b: Dump) -> None:
         left, right = getattr(a, field), getattr(b, field)
         if field == "values" and left is not None and right is not None:
             left, right = left[a.live], right[b.live]
+            if any(isinstance(value, bytes) for value in left):
+                left, right = Packed.of(left), Packed.of(right)
         assert_same(left, right, field)
+
+
+def assert_same_removed(a: Removed | None, b: Removed | None) -> None:
+    """Fail unless the same left two tables, in the same order."""
+    if a is None or b is None:
+        assert a is b, "removed"
+        return
+    for field in Removed._fields:
+        left, right = getattr(a, field), getattr(b, field)
+        if field == "keys":
+            assert_same(left.refs, right.refs, "removed refs")
+            left, right = left.words, right.words
+        assert_same(left, right, f"removed {field}")
 
 
 def assert_same(a: Any, b: Any, field: str) -> None:
@@ -23,6 +39,9 @@ def assert_same(a: Any, b: Any, field: str) -> None:
 
     None stands for an array of None: a table without references has no array of them.
     """
+    if isinstance(a, Packed) and isinstance(b, Packed):
+        assert a.tolist() == b.tolist(), field
+        return
     if a is None or b is None:
         rest = b if a is None else a
         assert rest is None or all(item is None for item in np.asarray(rest).flat), field

@@ -42,7 +42,11 @@ def on_hit(meta: int, tick: int, state: int, parameters: Any) -> int:
     return (meta & 0xFF00) | ((tick ^ state) & 0xFF)
 
 
-def _policy(name: str, slot_bits: int, hit_bits: int) -> Policy:
+def on_value(meta: int, size: int, cost: int, parameters: Any) -> int:
+    return meta ^ (size * 5 + cost * 3 + parameters[1])
+
+
+def _policy(name: str, slot_bits: int, hit_bits: int, **more: Any) -> Policy:
     return Policy(
         name=name,
         slot_bits=slot_bits,
@@ -59,6 +63,7 @@ def _policy(name: str, slot_bits: int, hit_bits: int) -> Policy:
         on_pass=on_pass,
         on_evict=on_evict,
         on_hit=on_hit,
+        **more,
     )
 
 
@@ -66,6 +71,8 @@ def _policy(name: str, slot_bits: int, hit_bits: int) -> Policy:
 # the line.
 WIDE = _policy("wide", slot_bits=63, hit_bits=16)
 NARROW = _policy("narrow", slot_bits=20, hit_bits=5)
+# One that is told of values, too.
+VALUED = _policy("valued", slot_bits=40, hit_bits=16, on_value=on_value)
 
 
 def nru_on_insert(

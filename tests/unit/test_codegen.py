@@ -13,13 +13,14 @@ import pytest
 from predis_core import policies
 from predis_core.errors import PolicyError
 from predis_core.policies import Policy
-from predis_core.table import codegen
+from predis_core.table import codegen, packages
 
 # A single kernel, that of hashing strings: quick to compile.
 HASHES = """
-from predis_core.table.keys import StrKeys, _hashing
+from predis_core.table import codegen
+from predis_core.table.keys import StrKeys
 StrKeys(0).encode(["a"])
-stats = _hashing().hash_packed.stats
+stats = codegen.shared().dispatchers["take_contents"].stats
 print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
 """
 
@@ -32,7 +33,7 @@ assert cache.get_many([1, 2])[0].tolist() == [3, 4]
 assert cache.contains_many([1, 5]).tolist() == [True, False]
 assert cache.delete_many([1]).all() and list(cache) == [2]
 cache.clear()
-stats = [k.stats for k in vars(cache._table._kernels).values() if hasattr(k, "stats")]
+stats = [k.stats for k in cache._table._kernels.dispatchers.values()]
 used = [s for s in stats if s.cache_hits or s.cache_misses]
 print(len(used), sum(sum(s.cache_misses.values()) for s in used))
 """
@@ -81,11 +82,29 @@ def test_where_nothing_can_be_kept_kernels_are_compiled_for_the_process(tmp_path
     blocked.write_text("no folder")
     spare = tmp_path / "spare"
     spare.mkdir()
-    no_folder = "from predis_core.table import codegen\ncodegen._folders = lambda: iter(())\n"
+    nowhere = (
+        "from predis_core.table import packages\n"
+        f"packages.temporary_folder = lambda: packages.Path({str(blocked)!r})\n"
+    )
     places = {"PREDIS_CACHE_DIR": str(blocked), "TMPDIR": str(spare)}
     for _ in range(2):
-        assert run(no_folder + HASHES, **places) == [0, 1]
+        assert run(nowhere + HASHES, **places) == [0, 1]
     assert list(spare.iterdir()) == []
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_package_gives_further_modules_later(kept: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not kept:
+        monkeypatch.setattr(packages, "provide", lambda name, sources: None)
+    monkeypatch.setattr(codegen, "_loaded", {})
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path])
+    constants = {"STRIDE": 4_000 + kept}  # of a package that nobody else has imported
+    first = codegen.load(constants, {}, "hashing")
+    assert first is codegen.load(constants, {}, "hashing")
+    assert callable(first.hash_packed)
+    with pytest.raises(AttributeError, match="have no 'count_in_sketch'"):
+        first.count_in_sketch  # noqa: B018
+    assert callable(codegen.load(constants, {}, "sketch").count_in_sketch)
 
 
 # ------------------------------------------------------------------ names

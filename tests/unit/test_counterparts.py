@@ -6,7 +6,9 @@ import shutil
 
 import pytest
 
-from tests.support.counterparts import counterpart
+from predis_core.errors import DeviceError
+from tests.support import counterparts
+from tests.support.counterparts import counterpart, nvrtc_counterpart
 
 ABSENT = "no-such-program-of-predis"
 
@@ -25,3 +27,20 @@ def test_a_missing_program_fails_where_it_is_required(monkeypatch: pytest.Monkey
     monkeypatch.setenv("PREDIS_COUNTERPARTS", "required")
     with pytest.raises(pytest.fail.Exception, match=f"^{ABSENT} is not installed, and PREDIS_"):
         counterpart(ABSENT)
+
+
+def _no_compiler() -> None:
+    raise DeviceError("there is none")
+
+
+def test_a_missing_compiler_skips_or_fails_as_a_program_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(counterparts, "nvrtc", _no_compiler)
+    reason = r"^nvidia-cuda-nvrtc is not installed \(there is none\)"
+    monkeypatch.delenv("PREDIS_COUNTERPARTS", raising=False)
+    with pytest.raises(pytest.skip.Exception, match=f"{reason}$"):
+        nvrtc_counterpart()
+    monkeypatch.setenv("PREDIS_COUNTERPARTS", "required")
+    with pytest.raises(pytest.fail.Exception, match=f"{reason}, and PREDIS_COUNTERPARTS=required"):
+        nvrtc_counterpart()

@@ -89,8 +89,7 @@ def take_a_ghosts_tag(table: CpuTable) -> None:
 
 
 def end_before_time_began(table: CpuTable) -> None:
-    assert table._deadlines is not None
-    table._deadlines[3] = -1
+    table._columns[header.DEADLINES][3] = -1
 
 
 DAMAGE: dict[str, Callable[[CpuTable], None]] = {

@@ -10,7 +10,7 @@ import pytest
 
 from predis_core.errors import ConfigurationError, KeyKindError
 from predis_core.table.interface import Keys
-from predis_core.table.keys import codec, spread_seed
+from predis_core.table.keys import codec, mix, sample_bits, sample_limit, spread_seed
 
 KINDS = ("int64", "str", "bytes", "any")
 
@@ -142,3 +142,21 @@ def test_seeds_beside_each_other_are_spread() -> None:
     assert len(set(seeds[:5])) == 5
     assert all((a ^ b).bit_count() > 10 for a, b in itertools.pairwise(seeds[:5]))
     assert seeds[4] == seeds[5]
+
+
+@pytest.mark.parametrize("seed", [0, 1, -1, -(2**63), 2**63 - 1])
+def test_hashes_and_their_sample_bits_are_the_same_of_arrays(seed: int) -> None:
+    words = np.array([0, 1, -1, 42, -(2**63), 2**63 - 1], np.int64)
+    hashes = mix(words.view(np.uint64), seed)
+    assert hashes.tolist() == [mix(word, seed) for word in words.tolist()]
+    assert sample_bits(hashes).tolist() == [(h >> 24) & 0xFFFFF for h in hashes.tolist()]
+    assert [sample_bits(h) for h in hashes.tolist()] == sample_bits(hashes).tolist()
+
+
+def test_a_rate_of_keys_is_a_share_of_a_million() -> None:
+    assert [sample_limit(rate) for rate in (1e-9, 2**-20, 1 / 1024, 0.5, 1.0)] == [
+        *(1, 1, 1_024, 1 << 19, 1 << 20),
+    ]
+    bits = sample_bits(mix(np.arange(100_000).view(np.uint64), 7))
+    for rate in (0.01, 0.25, 1.0):
+        assert abs(np.mean(bits < sample_limit(rate)) - rate) < 0.005

@@ -7,8 +7,11 @@ from typing import Any
 import numpy as np
 
 from predis_core.flights import Load
+from predis_core.ids import distinct
 from predis_core.loading import _LOADED, _PENDING, Loads
 from predis_core.stores import Rows
+from predis_core.table.interface import Keys
+from tests.support.steps import whole
 
 
 class Collecting(Load):
@@ -29,12 +32,11 @@ class Collecting(Load):
 def test_a_value_is_never_taken_before_it_is_there() -> None:
     source, load = Collecting(), Load()
     for each in (source, load):
-        each.admit([5])
-        each.index[5] = 0
+        each.admit(whole(distinct(Keys(np.array([5])), np.array([0]), 1)))
     load.values = np.zeros(1, np.int64)
     loads = Loads(None, Rows("int64"))  # type: ignore[arg-type]
-    loads._copy(load, [0], source)
+    loads._copy(load, np.array([0]), source)
     assert load.state[0] == _PENDING or load.values[0] == 7
-    loads._copy(load, [0], source)
+    loads._copy(load, np.array([0]), source)
     assert load.state[0] == _LOADED
     assert load.values[0] == 7

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from predis_core.clock import ManualClock
+from predis_core.snapshot import RestoreReport
 from predis_core.testing import CacheModel
-from predis_core.types import Stats
+from predis_core.types import Removals, Stats
 
 
 class Case:
@@ -237,8 +238,15 @@ def test_the_last_of_equal_keys_wins(case: Case) -> None:
 
 
 def test_what_is_refused_is_not_stored(case: Case) -> None:
+    case.set(b=0)
+    case.model.expect_pinned(["b"], [0], [True])
     case.model.expect_set(["a", "b"], [1, 2], [False, True])
     assert case.model.entries() == {"b": 2}
+
+
+def test_nothing_is_refused_without_need(case: Case) -> None:
+    with refuses("set: 'a' is refused, but it fits and 0 places are pinned"):
+        case.model.expect_set(["a"], [1], [False])
 
 
 def test_lives_end() -> None:
@@ -338,6 +346,91 @@ def test_evictions_are_not_taken_back(case: Case) -> None:
     case.model.note_evictions(1)
     with refuses("stats: evictions 0, but 1 are known"):
         case.model.expect_stats(case.stats(insertions=1, size=1))
+
+
+# ------------------------------------------------------------------ the life of a cache
+
+
+def test_what_is_pinned_may_not_be_missing(case: Case) -> None:
+    case.set(a=1, b=2)
+    outer = case.model.expect_pinned(["a", "x"], [1, None], [True, False], blank=None)
+    inner = case.model.expect_pinned(["a"], [1], [True])
+    case.model.note_evictions(2)
+    case.model.note_unpinned(outer)
+    with refuses("get: 'a' is missing, but it is pinned"):
+        case.model.expect_get(["a"], [None], [False])
+    case.model.note_unpinned(inner)
+    case.model.expect_get(["a", "b"], [None, None], [False, False])
+
+
+def test_the_place_of_what_was_pinned_is_taken_until_the_pin_goes(case: Case) -> None:
+    case.set(a=1)
+    pins = case.model.expect_pinned(["a"], [1], [True])
+    case.model.expect_delete(["a"], [True])
+    case.model.expect_set(["b"], [2], [False])
+    case.model.note_unpinned(pins)
+    assert not case.model.may_refuse("b", 2)
+
+
+def removals(*told: tuple[Any, Any, str]) -> Removals:
+    keys, values, reasons = zip(*told, strict=True)
+    return Removals(list(keys), list(values), list(reasons), np.zeros(len(told)))
+
+
+def test_all_that_leaves_must_be_told_once_and_rightly() -> None:
+    for told, message in {
+        (): "told: nobody was told that 1 of 'a' left",
+        (("a", 3, "replaced"),): "told: 'a' was replaced with 3, but had 1",
+        (("a", 1, "deleted"),): "told: 'a' was deleted, which cannot be why it left",
+        (("a", 1, "expired"),): "told: 'a' was expired, which cannot be why it left",
+        (("b", 1, "evicted"),): "told: 'b' was evicted with 1, but was not there",
+        (("a", 1, "replaced"),) * 2: "told: 'a' was replaced with 1, but had 2",
+        (("a", 1, "replaced"), ("a", 2, "evicted")): "told: {'a'} are there, but were told",
+    }.items():
+        case = Case()
+        listener = case.model.listen()
+        case.set(a=1)
+        case.model.expect_told(1, ["a"])
+        case.set(a=2)
+        if told:
+            listener(removals(*told))
+        with refuses(message):
+            case.model.expect_told(1, ["a"])
+
+
+def test_what_expired_is_there_until_it_was_told() -> None:
+    case = Case(ttl=1)
+    listener = case.model.listen()
+    case.set(a=1)
+    case.clock.advance(1)
+    case.model.expect_told(1, [])
+    case.set(b=2)
+    listener(removals(("a", 1, "expired")))
+    with refuses("told: 2 entries are there, but 1 and 0 expired ones"):
+        case.model.expect_told(2, ["b"])
+
+
+def test_bytes_are_accounted_for() -> None:
+    model = CacheModel(3, clock=ManualClock(), weigh=lambda key, value: value, limit=10)
+    model.expect_set(["a", "b"], [4, 11], [True, False])
+    model.expect_bytes(4)
+    with refuses("bytes: 5, but from 4 to 4 are accounted for"):
+        model.expect_bytes(5)
+    with refuses("bytes: 12 are held, in a cache that has 10 for values"):
+        model.expect_bytes(12)
+    with refuses("set: 'c' is refused, but it fits and 0 places are pinned"):
+        model.expect_set(["c"], [10], [False])
+
+
+def test_a_restore_must_say_what_became_of_each_entry(case: Case) -> None:
+    case.set(a=1, b=2)
+    image = case.model.expect_snapshot(2)
+    case.model.expect_delete(["a"], [True])
+    right = RestoreReport(2, 1, 1, 0, 0, 0.0)
+    with refuses("restore: the report says .*'restored': 1.* expected .*'restored': 0"):
+        case.model.expect_restored(image, right, [False, True])
+    case.model.expect_restored(image, right, [True, True])
+    assert case.model.entries() == {"a": 1, "b": 2}
 
 
 # ------------------------------------------------------------------ the kit

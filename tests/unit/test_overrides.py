@@ -22,7 +22,10 @@ from predis_core.config import (
 )
 from tests.support.configurations import Listen, problem, section, section_problem
 
-OF_CACHE = "(known: capacity, device, keys, loader, name, policy, seed, ttl, value)"
+OF_CACHE = (
+    "(known: capacity, device, keys, loader, memory, name, namespaces, policy, sampling, seed, "
+    "ttl, value, weigher)"
+)
 OF_TOP = "(known: cache, host, plugins)"
 CACHE: dict[str, Any] = {
     "cache": {"capacity": 5, "value": {"kind": "rows", "dtype": "int64", "shape": [2]}}
@@ -69,7 +72,9 @@ def test_variables_alone_make_a_configuration() -> None:
     environ = {"PREDIS_CACHE__CAPACITY": "5", "PREDIS_CACHE__VALUE__KIND": "objects"}
     assert load({}, environ).cache == CacheConfig(capacity=5)
     missing = problem({}, {"PREDIS_CACHE__NAME": "x"})
-    assert missing == "<dict>: cache.capacity: missing; expected an integer >= 1"
+    assert (
+        missing == "<dict>: cache.capacity: missing; expected an integer >= 1, or memory for rows"
+    )
 
 
 @pytest.mark.parametrize(
@@ -189,7 +194,7 @@ def test_a_variable_may_bring_a_plugin() -> None:
         (
             "CACHE__VALUE",
             '{ dtype = "x" }',
-            "cache.value.kind: missing; expected 'objects' or 'rows'",
+            "cache.value.kind: missing; expected 'objects', 'rows' or 'blobs'",
         ),
         (
             "CACH__CAPACITY",
@@ -218,7 +223,8 @@ def test_what_is_wrong_names_the_variable(name: str, text: str, message: str) ->
 
 def test_what_is_wrong_below_a_new_table_names_the_variable() -> None:
     assert problem({"cache": {"capacity": 5}}, {"PREDIS_CACHE__VALUE__DTYPE": "x"}) == (
-        "PREDIS_CACHE__VALUE__DTYPE: cache.value.kind: missing; expected 'objects' or 'rows'"
+        "PREDIS_CACHE__VALUE__DTYPE: cache.value.kind: missing; "
+        "expected 'objects', 'rows' or 'blobs'"
     )
 
 

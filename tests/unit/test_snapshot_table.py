@@ -11,7 +11,7 @@ import pytest
 from predis_core import policies
 from predis_core.table import ranking
 from predis_core.table.cpu import CpuTable
-from predis_core.table.interface import Keys
+from predis_core.table.interface import Keys, Reason
 from predis_core.table.keys import mix
 from predis_core.table.layout import Layout
 from predis_core.table.reference import ReferenceTable
@@ -25,7 +25,9 @@ def words(*numbers: int) -> Keys:
 
 
 def filled(layout: Layout, policy: str = "lru", kind: Any = CpuTable, n: int | None = None) -> Any:
-    table = kind(layout, policies.get(policy), SEED, np.zeros(layout.slots, np.int64))
+    values = np.zeros(layout.slots, np.int64)
+    given: Any = values if kind is CpuTable else values.dtype
+    table = kind(layout, policies.get(policy), SEED, given)
     for number, region in enumerate(layout.regions):
         count = region.capacity if n is None else n
         keys = np.arange(count, dtype=np.int64) * 7
@@ -86,9 +88,11 @@ def test_levels_are_the_order_in_which_entries_would_leave(policy: str) -> None:
 
     # The first that leaves is the highest level, whichever policy says so.
     first = int(entries.keys.words[np.argmax(levels)])
-    newcomer = table.insert(words(999_999_999), np.zeros(1, np.int64), 0)
-    assert newcomer.evicted.tolist() == [True]
-    assert newcomer.evicted_keys.words.tolist() == [first]
+    newcomer = words(999_999_999)
+    removed = table.insert(newcomer, np.zeros(1, np.int64), 0, want_removed=True).removed
+    assert removed is not None
+    assert removed.reasons.tolist() == [Reason.EVICTED]
+    assert removed.keys.words.tolist() == [first]
 
 
 def test_levels_of_lru_and_fifo_are_the_order_of_all() -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
 from predis_core.errors import ConfigurationError, ValueShapeError
-from predis_core.stores import Objects, Rows
+from predis_core.packed import Packed
+from predis_core.stores import Blobs, Objects, Rows
 
 
 @pytest.mark.parametrize(
@@ -20,7 +22,7 @@ from predis_core.stores import Objects, Rows
         (np.asfortranarray(np.array([[1, 2], [3, 4]], np.int64)), "int64", (2,)),
         (np.array([[1, 2], [3, 4]], np.int64), "uint8", (2,)),
         ([np.array([1, 2]), np.array([3, 4])], "int64", 2),
-        (memoryview(np.array([[1, 2], [3, 4]])), "int64", (2,)),
+        pytest.param(memoryview(np.array([[1, 2], [3, 4]])), "int64", (2,), id="memory"),
         (([1, 2], [3, 4]), "complex64", (2,)),
     ],
     ids=str,
@@ -135,7 +137,9 @@ def test_objects_are_taken_one_by_one() -> None:
     assert store.present(held) == held.tolist()
     assert store.take_over(held) is not held
     assert store.target(3).array.tolist() == [None] * 3
-    assert store.column(2).tolist() == [None] * 2
+    column = store.hold(2, None).column
+    assert column is not None
+    assert column.tolist() == [None] * 2
 
 
 @pytest.mark.parametrize(
@@ -174,3 +178,161 @@ def test_objects_know_no_out() -> None:
 )
 def test_stores_show_how_they_were_built(store: Any, text: str) -> None:
     assert repr(store) == text
+
+
+# ---------------------------------------------------------------------- blobs
+
+
+class Point(msgspec.Struct, frozen=True):
+    x: int
+    y: int = 0
+
+
+def test_blobs_take_whatever_has_a_buffer() -> None:
+    some = [b"a", bytearray(b"bc"), memoryview(b"def"), np.arange(2, dtype=np.uint8), b""]
+    coerced = Blobs().coerce(some, 5)
+    assert coerced.tolist() == [b"a", b"bc", b"def", b"\x00\x01", b""]
+    assert coerced[0] is some[0]
+    assert Blobs().coerce(iter([b"a", b"b"]), 2).tolist() == [b"a", b"b"]
+    assert Blobs().admit(some, 5).tolist() == coerced.tolist()
+
+
+def test_packed_blobs_are_taken_as_they_are() -> None:
+    packed = Packed.of([b"a", b"bc"])
+    assert Blobs().admit(packed, 2) is packed
+    # Kernels are compiled for memory that can be written.
+    frozen = Packed(b"abc", [0, 1, 3])
+    admitted = Blobs().admit(frozen, 2)
+    assert admitted == frozen
+    assert admitted.data.flags.writeable
+    assert Blobs("msgpack").admit(Packed.of([b"a"]), 1).tolist() == [b"\xc4\x01a"]
+
+
+FORMATS: list[tuple[Blobs, Any, bytes]] = [
+    (Blobs("json"), {"a": [1, None]}, b'{"a":[1,null]}'),
+    (Blobs("msgpack"), [1, "x", b"y"], b"\x93\x01\xa1x\xc4\x01y"),
+    (Blobs("json", type=Point), Point(1, 2), b'{"x":1,"y":2}'),
+    (Blobs("msgpack", type=tuple[int, str]), (1, "x"), b"\x92\x01\xa1x"),
+    (Blobs("json", type=list[Point]), [Point(3)], b'[{"x":3,"y":0}]'),
+]
+
+
+@pytest.mark.parametrize(("store", "value", "data"), FORMATS, ids=str)
+def test_formats_encode_and_decode(store: Blobs, value: Any, data: bytes) -> None:
+    coerced = store.coerce([value], 1)
+    assert coerced.tolist() == [data]
+    # What was encoded once is not encoded again.
+    assert store.coerce(coerced, 1).tolist() == [data]
+    found = store.present(np.array([data, None], object))
+    assert found == [value, None]
+    assert type(found[0]) is type(value)
+
+
+def test_bytes_that_a_user_stores_are_encoded_even_if_they_look_so() -> None:
+    store = Blobs("msgpack")
+    assert store.present(store.coerce([b"\x01"], 1)) == [b"\x01"]
+
+
+BLOBS_REFUSED: list[tuple[Blobs, Any, int, str]] = [
+    (
+        Blobs(),
+        ["a"],
+        1,
+        "values: expected bytes, got str; other types need a format, as in Blobs('msgpack')",
+    ),
+    (
+        Blobs(),
+        [None],
+        1,
+        "values: expected bytes, got NoneType; other types need a format, as in Blobs('msgpack')",
+    ),
+    (Blobs(), [b"a"], 2, "values: expected 2, one per key, got 1"),
+    (Blobs(), Packed.of([b"a"]), 2, "values: expected 2, one per key, got 1"),
+    (
+        Blobs(),
+        b"ab",
+        2,
+        "values: expected a sequence of 2 values, got bytes; pass one value per key",
+    ),
+    (
+        Blobs("json"),
+        {"a": 1},
+        1,
+        "values: expected a sequence of 1 values, got dict; pass one value per key",
+    ),
+    pytest.param(
+        Blobs("json"),
+        [object()],
+        1,
+        "values: json cannot encode object: Encoding objects of type object is unsupported",
+        id="json-object",  # whose own text differs from one process to the next
+    ),
+    (
+        Blobs("msgpack"),
+        [1 << 70],
+        1,
+        "values: msgpack cannot encode int: can't serialize ints < -2**63 or > 2**64 - 1",
+    ),
+]
+
+
+@pytest.mark.parametrize(("store", "values", "n", "message"), BLOBS_REFUSED, ids=str)
+def test_blobs_that_do_not_fit_name_the_field_and_the_fix(
+    store: Blobs, values: Any, n: int, message: str
+) -> None:
+    with pytest.raises(ValueShapeError) as caught:
+        store.admit(values, n)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("yaml",), "value: Blobs: format: expected 'bytes', 'json' or 'msgpack', got 'yaml'"),
+        (
+            ("bytes", Point),
+            "value: Blobs: type: bytes are not decoded; give a format, as in "
+            "Blobs('msgpack', type=…)",
+        ),
+        (
+            ("json", dict[bytes, int] | dict[str, int]),
+            "value: Blobs: type: Type unions may not contain more than one dict type",
+        ),
+    ],
+)
+def test_formats_that_cannot_be(arguments: tuple[Any, ...], message: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Blobs(arguments[0], type=arguments[1] if len(arguments) > 1 else None)
+    assert str(caught.value).startswith(message)
+
+
+def test_what_is_not_of_the_type_is_an_error_when_it_is_read() -> None:
+    store = Blobs("json", type=Point)
+    stored = store.coerce([{"x": "text"}], 1)
+    with pytest.raises(ValueShapeError) as caught:
+        store.present(stored)
+    assert str(caught.value) == (
+        "values: Expected `int`, got `str` - at `$.x`; Blobs('json', type=Point) decodes what was "
+        "stored, so store nothing else"
+    )
+
+
+def test_blobs_go_out_into_a_list_or_packed() -> None:
+    target = Blobs().target(2)
+    assert target.array.tolist() == [None, None]
+    assert Blobs().present(np.array([b"a", None], object)) == [b"a", None]
+    packed = Packed()
+    assert Blobs().target(2, packed).buffer is packed
+    for store, out in ((Blobs(), []), (Blobs("json"), Packed())):
+        with pytest.raises(ValueShapeError) as caught:
+            store.target(2, out)
+        assert str(caught.value) == (
+            f"out: expected Packed() and a cache of Blobs(), got {type(out).__name__} and {store}"
+        )
+
+
+def test_blobs_say_what_they_are() -> None:
+    assert str(Blobs()) == "Blobs()"
+    assert str(Blobs("json")) == "Blobs('json')"
+    assert str(Blobs("msgpack", type=Point)) == "Blobs('msgpack', type=Point)"
+    assert str(Blobs("msgpack", type=list[int])) == "Blobs('msgpack', type=list[int])"

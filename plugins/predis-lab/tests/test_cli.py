@@ -12,7 +12,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from predis_lab import bench_rows, cli, contenders, demo, replay
+from predis_lab import cli, contenders, demo, replay
+from predis_lab.bench import command, server, showing
+from predis_lab.bench import rows as bench_rows
+from predis_lab.bench.material import Sizes
+from predis_lab.bench.measuring import Measured, Unavailable, faster_than
 from predis_lab.traces import FORMATS
 from predis_lab.workloads import Zipf
 
@@ -94,6 +98,43 @@ def test_replay_writes_a_report(trace: Path, tmp_path: Path) -> None:
     assert f"{ratio:.4f}</td>" in report.read_text(encoding="utf-8")
 
 
+def test_replay_shows_the_curve_of_every_size(trace: Path, tmp_path: Path) -> None:
+    report = tmp_path / "curve.html"
+    asked = (trace, "--sizes", "1%,200", "--policies", "lru,s3fifo", "--curve")
+    document = as_json(cli.replay, *asked, "--report", report)
+    assert [curve["trace"] for curve in document["curves"]] == ["small", "small"]
+    assert [curve["live"]["policy"] for curve in document["curves"]] == ["lru", "s3fifo"]
+    for curve in document["curves"]:
+        assert curve["policy"] == "lru"
+        assert curve["rate"] == 1.0
+        at = curve["live"]["sizes"].index(200)
+        measured = replay(KEYS, 200, curve["live"]["policy"]).miss_ratio
+        assert curve["live"]["miss_ratios"][at] == pytest.approx(measured, abs=0.01)
+        assert len(curve["sizes"]) == len(curve["miss_ratios"]) > 100
+    page = report.read_text(encoding="utf-8")
+    assert "lru, every size" in page
+    assert page.count("<svg") == 2
+    shown = call(cli.replay, *asked).stdout
+    assert "Miss ratio of small by size" in shown
+    assert "lru from all requests; policies simulated in miniature" in shown
+    assert "█" * 20 in shown
+
+
+def test_replay_samples_for_a_curve_as_a_cache_does(trace: Path) -> None:
+    asked = (trace, "--sizes", "200", "--policies", "lru", "--curve", "--sampling", 0.2)
+    (curve,) = as_json(cli.replay, *asked)["curves"]
+    assert curve["rate"] == pytest.approx(0.2, abs=1e-5)
+    assert 0.05 * len(KEYS) < curve["sampled"] < 0.5 * len(KEYS)
+    assert max(curve["error"]) > 0
+    assert "requests, ± the standard error" in re.sub(r"\s+", " ", call(cli.replay, *asked).stdout)
+
+
+def test_a_curve_from_too_few_keys_is_refused(trace: Path) -> None:
+    result = call(cli.replay, trace, "--sizes", "200", "--curve", "--sampling", 0.001)
+    assert result.exit_code == 1
+    assert re.search(r"small\.npy: --curve: (only \d keys|no key) w", result.stderr)
+
+
 def test_replay_compares_with_expected_ratios(trace: Path, tmp_path: Path) -> None:
     measured = replay(KEYS, 600, "lru").miss_ratio
     (tmp_path / "e.tsv").write_text(
@@ -128,6 +169,39 @@ def test_replay_reads_columns_and_formats(tmp_path: Path) -> None:
     assert document["points"][0]["reports"][0]["requests"] == 4
 
 
+VALUES = ("--value-sizes", "lognormal:median=4KiB,sigma=1.5", "--costs", "uniform:low=1ms,high=1s")
+
+
+def test_replay_with_values_that_differ(trace: Path, tmp_path: Path) -> None:
+    report = tmp_path / "report.html"
+    asked = (trace, "--policies", "lru,gdsf", "--memory", "5%,64KiB", *VALUES)
+    points = as_json(cli.replay, *asked, "--report", report)["points"]
+    assert [(p["policy"], p["size"]) for p in points] == [
+        (policy, size) for size in ("5% of bytes", "64KiB") for policy in ("lru", "gdsf")
+    ]
+    for point in points:
+        alone = replay(
+            KEYS,
+            point["entries"],
+            point["policy"],
+            memory=point["memory"],
+            value_sizes=VALUES[1],
+            costs=VALUES[3],
+        )
+        assert alone.bytes is not None
+        assert alone.cost is not None
+        assert point["miss_ratio"] == alone.miss_ratio
+        assert point["byte_miss_ratio"] == alone.bytes.miss_ratio
+        assert point["cost_miss_ratio"] == alone.cost.miss_ratio
+    shown = call(cli.replay, *asked).stdout
+    page = report.read_text()
+    for ratio in ("miss_ratio", "byte_miss_ratio", "cost_miss_ratio"):
+        assert all(f"{point[ratio]:.4f}" in shown for point in points)
+        assert all(f"{point[ratio]:.4f}" in page for point in points)
+    assert f"{points[2]['entries']} in 64 KiB" in shown
+    assert page.count("<svg") == 3
+
+
 def test_replay_in_batches(trace: Path) -> None:
     document = as_json(cli.replay, trace, "--batch", 100, "--sizes", 64, "--policies", "lru")
     assert document["points"][0]["miss_ratio"] == replay(KEYS, 64, "lru", batch=100).miss_ratio
@@ -139,6 +213,11 @@ USAGE = [
     (["--sizes", "0%"], "size '0%'"),
     (["--format", "nyp"], "Did you mean 'npy'"),
     (["--column", "key"], "column is for csv"),
+    (["--memory", "1%"], "--memory goes with --value-sizes, and with neither --curve nor"),
+    (["--memory", "1%", "--value-sizes", "1KiB", "--curve"], "--memory goes with --value-sizes"),
+    (["--memory", "0%", "--value-sizes", "1KiB"], "memory '0%': write bytes such as 64MiB"),
+    (["--value-sizes", "big"], "'big': expected a size such as"),
+    (["--costs", "free"], "'free': expected a duration such as"),
     (["--seeds", "0"], "--seeds"),
     (["--expected", "absent.tsv"], "absent.tsv"),
     (["--png", "absent/folder/x.png"], "there is no folder"),
@@ -169,10 +248,12 @@ def test_files_that_cannot_be_read_exit_with_1(trace: Path, tmp_path: Path) -> N
     (tmp_path / "empty.txt").write_text("\n")
     (tmp_path / "e.tsv").write_text("nothing\n")
     (tmp_path / "good.txt").write_text("1\n")
+    column = ("--value-sizes", "column:bytes")
     for arguments, message in (
         ([trace], r"truncated"),
         ([tmp_path / "empty.txt"], "holds no requests"),
         ([tmp_path / "good.txt", "--expected", tmp_path / "e.tsv"], "header lacks"),
+        ([tmp_path / "good.txt", *column], "has no column 'bytes' with sizes"),
     ):
         result = call(cli.replay, *arguments)
         assert result.exit_code == 1
@@ -295,28 +376,86 @@ def test_demo_fails_on_a_wrong_row(alone: Path, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench_rows, "ENTRIES", 2_000)
-    monkeypatch.setattr(bench_rows, "ROOM", 2_500)
+    monkeypatch.setattr(bench_rows, "SIZES", Sizes(entries=2_000, batch=100))
 
 
 @pytest.mark.usefixtures("small")
-def test_bench_shows_chosen_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bench_shows_chosen_rows() -> None:
     result = call(cli.bench, "--rows", "contains,get", "--rounds", 2)
     assert result.exit_code == 0, result.output
-    assert "get_many, hits" in result.stdout
+    assert "get: get_many, hits" in result.stdout
     assert "contains_many" in result.stdout
     assert "set_many" not in result.stdout
-    assert "medians of 2 rounds" in " ".join(result.stdout.split())
+    assert "≥ 15" in result.stdout
+    text = " ".join(result.stdout.split())
+    assert "medians of 2 rounds" in text
+    assert re.search(r"noise: the quartiles of a contender's times are \d+\.\d% of", text)
 
 
 @pytest.mark.usefixtures("small")
-def test_bench_as_json() -> None:
+def test_bench_as_json(tmp_path: Path) -> None:
     document = as_json(cli.bench, "--rows", "set", "--rounds", 3)
     assert [row["row"] for row in document["rows"]] == ["set"]
     ours = document["rows"][0]["contenders"]["predis"]
     assert len(ours["ns_per_key_rounds"]) == 3
     assert ours["ns_per_key"] == np.median(ours["ns_per_key_rounds"])
+    assert [bar["bar"] for bar in document["rows"][0]["bars"]] == [15]
     assert document["machine"]["python"]
+
+
+@pytest.mark.usefixtures("small")
+def test_bench_writes_a_document_a_plot_and_a_page(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"# Speed\n\n{showing.BEGIN}\nold\n{showing.END}\n\nthe rest\n")
+    arguments = ("--rows", "get,limit-lines", "--rounds", 2, "--page", page)
+    files = ("--json", tmp_path / "a.json", "--plot", tmp_path / "a.png")
+    result = call(cli.bench, *arguments, *files)
+    assert result.exit_code == 0, result.output
+    assert "Bars" in result.stdout
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    document = json.loads((tmp_path / "a.json").read_text())
+    assert [row["row"] for row in document["rows"]] == ["get", "limit-lines"]
+    text = page.read_text()
+    assert text.startswith(f"# Speed\n\n{showing.BEGIN}\n")
+    assert text.endswith(f"\n{showing.END}\n\nthe rest\n")
+    assert "old" not in text
+    assert "| `get` | times as fast as cachebox LRU | " in text
+    assert call(cli.bench, *arguments).exit_code == 0
+    assert page.read_text().count("| `get` | times as fast as cachebox LRU | ") == 1
+
+
+def test_bench_refuses_a_page_without_a_place_for_figures(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# Speed\n")
+    result = call(cli.bench, "--page", page)
+    assert result.exit_code == 2
+    assert "has no lines '<!-- figures: begin -->' and" in " ".join(result.stderr.split())
+    assert call(cli.bench, "--plot", tmp_path / "a.pdf").exit_code == 2
+    assert call(cli.bench, "--json", tmp_path / "absent" / "a.json").exit_code == 2
+
+
+@pytest.mark.parametrize(("bar", "code"), [(2.0, 0), (5.0, 1)])
+def test_bench_fails_on_a_missed_bar_if_it_is_to_check(
+    monkeypatch: pytest.MonkeyPatch, bar: float, code: int
+) -> None:
+    times = {"predis": [1.0, 1.0], "peer": [3.0, 3.0]}
+    done = [Measured("get", "a title", times, [faster_than("peer", bar, 9.0)])]
+    monkeypatch.setattr(command, "_measured", lambda names, rounds: done)
+    assert call(cli.bench).exit_code == 0
+    result = call(cli.bench, "--check")
+    assert result.exit_code == code
+    assert (code == 1) == ("get: times as fast as peer: missed" in result.stderr)
+
+
+def test_bench_says_why_a_row_was_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    def client() -> None:
+        raise Unavailable("no server today")
+
+    monkeypatch.setattr(server, "_client", client)
+    result = call(cli.bench, "--rows", "redis-get", "--check")
+    assert result.exit_code == 1
+    assert "no server today" in result.stdout
+    assert "redis-get: no server today" in result.stderr
 
 
 def test_bench_names_the_nearest_row() -> None:

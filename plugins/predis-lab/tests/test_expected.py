@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from predis_lab.expected import ExpectedError, compare, mean_points, read_expected, worst_points
-from predis_lab.replaying import Point, Report
+from predis_lab.replaying import Point
+from predis_lab.runs import Report
 from predis_lab.sizes import Size
 
 TSV = """trace\tcache_fraction\tentries\tpolicy\tmiss_ratio

@@ -23,13 +23,15 @@ import pytest
 from predis_core.plugin import Distribution, Metric, Sample, Snapshot
 from predis_lab import demo, peers
 from predis_lab.contenders import Setting
+from predis_lab.curves import Curve
 from predis_lab.demo import Performance, Plan, PluginStatus, Result
 from predis_lab.expected import Excess
 from predis_lab.html import Page, Prose, Section, theme
 from predis_lab.html.demo_page import COLUMNS, demo_page
 from predis_lab.html.measured import duration
 from predis_lab.html.replay_page import replay_page
-from predis_lab.replaying import Point, Report
+from predis_lab.replaying import Point, replay
+from predis_lab.runs import Report
 from predis_lab.sizes import Size
 from tests.support.counterparts import counterpart
 
@@ -452,6 +454,21 @@ def test_the_page_of_a_replay() -> None:
     assert len(seen.all("svg")) == 1
     assert "None of these traces" in words(replay_page(POINTS, []))
     assert "expected" not in words(replay_page(POINTS))
+
+
+def test_the_page_of_a_replay_has_the_curves_of_every_size() -> None:
+    keys = np.arange(900) % 70
+    curves = []
+    for trace in ("first", "<b>"):
+        curve = replay(keys, 40, "lru", curve=True).curve
+        assert curve is not None
+        assert curve.live is not None
+        curves.append(Curve(trace, curve, curve.live))
+    seen = Seen(replay_page(POINTS, curves=curves).render())
+    assert len(seen.all("svg")) == 2
+    assert ["70", "0.0778", "0.0000"] in [row[:3] for row in seen.rows]
+    assert ["1", "1.0000", "0.0000", "–"] in seen.rows
+    assert "Estimated" not in words(replay_page(POINTS, curves=curves))
 
 
 # ---- as it is shipped and shown ------------------------------------------------------------------

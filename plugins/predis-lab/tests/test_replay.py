@@ -11,7 +11,7 @@ import pytest
 
 from predis_core.errors import ConfigurationError
 from predis_lab import miss_ratio_curve, open_trace, replay
-from predis_lab.replaying import Report
+from predis_lab.runs import Report
 from predis_lab.workloads import Interleaved, Loop, Scan, Workload, Zipf
 
 # No set has more ways, so a cache of that size is one set: fully associative.
@@ -167,7 +167,7 @@ def test_a_large_cache_misses_each_key_once() -> None:
     keys = Zipf(requests=20_000, keys=1_000, seed=1).ids()
     report = replay(keys, 50_000)
     assert (report.misses, report.evictions) == (len(np.unique(keys)), 0)
-    assert report.policy == "s3fifo"
+    assert report.policy == "auto"
 
 
 @pytest.mark.parametrize("policy", MODELS)
@@ -263,3 +263,38 @@ def test_a_curve_of_an_array_has_the_name_it_is_given() -> None:
 def test_a_curve_needs_a_trace_that_can_be_read_twice() -> None:
     with pytest.raises(TypeError, match="only once"):
         miss_ratio_curve(iter([np.arange(5)]), ["lru"], [2])
+
+
+@pytest.mark.parametrize("batch", [1, 64])
+def test_a_replay_finds_the_curve_on_its_way(batch: int) -> None:
+    keys = Zipf(requests=30_000, keys=3_000, seed=2).ids()
+    plain = replay(keys, 300, "lru", batch=batch)
+    report = replay(keys, 300, "lru", batch=batch, curve=True)
+    assert (report.hits, report.evictions) == (plain.hits, plain.evictions)
+    assert plain.curve is None
+    assert "curve" not in plain.as_dict()
+    curve = report.curve
+    assert curve is not None
+    assert (curve.requests, curve.sampled, curve.error.any()) == (30_000, 30_000, False)
+    assert curve.miss_ratio(300) == pytest.approx(replay(keys, 300, "lru").miss_ratio, abs=0.01)
+    assert curve.live is not None
+    assert curve.live.sizes.tolist() == [38, 75, 150, 225, 300, 450, 600, 1_200]
+    assert report.as_dict()["curve"]["live"]["policy"] == "lru"
+
+
+def test_the_curve_of_a_replay_is_the_same_however_the_trace_comes() -> None:
+    keys = Zipf(requests=30_000, keys=3_000, seed=2).ids()
+    whole = replay(keys, 300, curve=True, sampling=0.2, seed=5).curve
+    parts = replay(iter(np.array_split(keys, 7)), 300, curve=True, sampling=0.2, seed=5).curve
+    other = replay(keys, 300, curve=True, sampling=0.2, seed=6).curve
+    assert whole is not None
+    assert parts is not None
+    assert other is not None
+    assert whole.as_dict() == parts.as_dict()
+    assert whole.sampled != other.sampled
+
+
+@pytest.mark.parametrize("wrong", [0, -0.1, 1.5, float("nan")])
+def test_a_share_of_the_keys_that_is_none_is_refused(wrong: float) -> None:
+    with pytest.raises(ValueError, match=f"sampling is {wrong}: a share of the keys"):
+        replay(np.arange(9), 3, curve=True, sampling=wrong)

@@ -31,6 +31,9 @@ SPELLED = {
     "predis.cache.expirations": "predis_cache_expirations_total",
     "predis.cache.deletions": "predis_cache_deletions_total",
     "predis.cache.refusals": "predis_cache_refusals_total",
+    "predis.cache.hit_bytes": "predis_cache_hit_bytes_total",
+    "predis.cache.inserted_bytes": "predis_cache_inserted_bytes_total",
+    "predis.cache.bytes": "predis_cache_bytes",
     "predis.cache.loads": "predis_cache_loads_total",
     "predis.cache.load_failures": "predis_cache_load_failures_total",
     "predis.cache.loads_saved": "predis_cache_loads_saved_total",
@@ -42,6 +45,8 @@ SPELLED = {
     "predis.plugin.failures": "predis_plugin_failures_total",
     "predis.plugin.up": "predis_plugin_up",
     "predis.plugin.observer.duration": "predis_plugin_observer_duration_seconds",
+    "predis.sampler.events": "predis_sampler_events_total",
+    "predis.sampler.dropped": "predis_sampler_dropped_total",
     "predis.host.events_dropped": "predis_host_events_dropped_total",
 }
 DURATIONS = Distribution((0.1, 0.5), (3, 2, 1), 1.25)

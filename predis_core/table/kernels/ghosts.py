@@ -3,32 +3,45 @@
 from __future__ import annotations
 
 from predis_core.policies.contract import TAG_BITS
-from predis_core.table.intrinsics import called, load16, store16
+from predis_core.table.intrinsics import (
+    called,
+    equal_shorts,
+    inlined,
+    load16,
+    lowest_bit,
+    move_bytes,
+    store16,
+)
 from predis_core.table.layout import FINGERPRINT_BITS, WAYS
 
 from .constants import GHOSTS, HAS_GHOSTS
 from .places import FINGERPRINTS
 
+_LAST = 2 * WAYS - 2
 
-@called
+
+@inlined
 def take_ghost(record, fingerprint):
     """Remove a ghost; return its tag and, above that, its place; 0 if there is none."""
     if not HAS_GHOSTS:
         return 0
-    for place in range(WAYS):
-        ghost = load16(record + GHOSTS + 2 * place)
-        if ghost == 0:
-            return 0
-        if ghost & FINGERPRINTS == fingerprint:
-            for later in range(place, WAYS - 1):
-                store16(record + GHOSTS + 2 * later, load16(record + GHOSTS + 2 * later + 2))
-            store16(record + GHOSTS + 2 * WAYS - 2, 0)
-            return (ghost >> FINGERPRINT_BITS) | (place << TAG_BITS)
-    return 0
+    # Places without a ghost are 0, and come last.
+    alike = equal_shorts(record + GHOSTS, FINGERPRINTS, fingerprint)
+    return _take(record, lowest_bit(alike)) if alike else 0
 
 
 @called
+def _take(record, place):
+    ghost = load16(record + GHOSTS + 2 * place)
+    if ghost == 0:
+        return 0
+    for later in range(place, WAYS - 1):
+        store16(record + GHOSTS + 2 * later, load16(record + GHOSTS + 2 * later + 2))
+    store16(record + GHOSTS + _LAST, 0)
+    return (ghost >> FINGERPRINT_BITS) | (place << TAG_BITS)
+
+
+@inlined
 def add_ghost(record, ghost):
-    for place in range(WAYS - 1, 0, -1):
-        store16(record + GHOSTS + 2 * place, load16(record + GHOSTS + 2 * place - 2))
+    move_bytes(record + GHOSTS + 2, record + GHOSTS, _LAST)
     store16(record + GHOSTS, ghost)

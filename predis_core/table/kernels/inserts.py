@@ -1,9 +1,8 @@
-"""The insert: duplicates, updates, placing, writing."""
+"""The insert: duplicates, updates, room, placing, writing."""
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from predis_core.table import header as H
 from predis_core.table.interface import Status
@@ -20,16 +19,22 @@ from predis_core.table.intrinsics import (
     store8,
     store64,
 )
-from predis_core.table.layout import GUESS_SHARE, LINE_BYTES, SET_BYTES, WAYS
+from predis_core.table.layout import GUESS_SHARE, LINE_BYTES, LINES, SET_BYTES
+from predis_core.table.machine_code import njit
 
-from .constants import CACHED, HOLDS_GIL, KEY_REFS, STRIDE, VALUE_REFS
+from .blobs import can_ever_fit, fits, release_blob, write_blob
+from .constants import BLOBS, CACHED, HOLDS_GIL, KEY_REFS, STRIDE, WEIGHED
 from .lock import lock_exclusive, unlock_exclusive
 from .lookups import signature_of
-from .metadata import GUESS, note_hit, replay_insert
+from .metadata import GUESS, fixed, note_hit, replay_insert
+from .orders import is_ours, is_settled, settle
 from .places import (
     BLOCK,
+    BYTES,
+    EVICTIONS,
     EXPIRATIONS,
     HAS_DEADLINE,
+    INSERTED_BYTES,
     INSERTIONS,
     REFUSALS,
     SIZE,
@@ -39,20 +44,34 @@ from .places import (
     bit_of,
     find,
     flags_of,
-    free,
     get,
     hot_of,
     is_expired,
+    is_pinned,
     locate,
     region_block,
     word_address,
-    word_of,
 )
-from .values import address_of, swap, write_value
-from .victims import make_place
+from .removals import (
+    EVICTED,
+    EXPIRED,
+    REPLACED,
+    has_room_for_any,
+    note,
+    remove,
+    size_at,
+)
+from .values import address_of, write_value
+from .victims import make_place, relieve, scratch
+from .worth import note_value
 
 REFUSED, INSERTED, UPDATED, PRESENT, VETOED = (int(status) for status in Status)
-STALE = len(Status)
+_AHEAD = 8
+"""Keys whose sets are on their way while one is inserted: together they have some 80 lines."""
+DONE = 0
+STALE, LOG_FULL, SEALED, OTHER_POLICY = (len(Status) + number for number in range(4))
+"""Why an insert stopped: a key has come or gone; the log is full; the table takes nothing more; or
+it has another policy now, and so other kernels."""
 
 
 @called
@@ -80,18 +99,20 @@ def mark_duplicates(words, last):
 @njit(nogil=not HOLDS_GIL, cache=CACHED)
 def insert(
     header, parameters, region, words, refs, given, signatures, start, stop, last, now, tick,
-    region_full, deadlines, veto, mode, values, displaced, status, slots, evicted, gone_words,
-    gone_refs, trash,
+    region_full, deadlines, costs, sizes, veto, mode, values, log, status, slots,
 ):  # fmt: skip
     """Store positions start to stop, each at the last position of its key.
 
-    Returns (tick, where it stopped): before `stop` only if keys are references and one of them has
-    come or gone since `signatures` were taken; `refs` are the table's own where it holds an equal
-    key, `given` the batch's. `mode`: bit 0 leaves residents alone, bit 1 marks
-    guesses. `last`, `status`, `slots`, `evicted`, `gone_words` are written. References that leave
-    end up in `values` (address), `gone_refs` and `trash`, displaced rows in `displaced`.
+    `refs` are the table's own references where it holds an equal key, `given` the batch's;
+    `signatures` are those of what `refs` was compared with. `sizes` are what values weigh, or the
+    offsets of blobs. `mode`: bit 0 leaves residents alone, bit 1 marks guesses. `last`, `status`
+    and `slots` are written; what leaves goes to `log`.
+
+    Returns (tick, region_full, where it stopped, why): before `stop`, it is to be called again from
+    there with these, once what stopped it is dealt with.
     """
-    head = address(header)
+    head, log_at = address(header), address(log)
+    settings = fixed(parameters)
     block = region_block(head, region)
     n = words.size
     if tick < 0:
@@ -99,103 +120,197 @@ def insert(
         region_full = get(block, SIZE) >= get(block, H.CAPACITY)
     if not KEY_REFS and start == 0:
         mark_duplicates(words, last)
-    metas = np.empty(WAYS, np.int64)
-    source, removed = address_of(values), address_of(displaced)
+    room = scratch()
+    # Addresses, because a function that is given arrays counts references to them.
+    source, weights = address_of(values), address(sizes)
+    slot_at, room_at = address(slots), address(room)
     for first in range(start, stop, BLOCK):
         end = min(first + BLOCK, stop)
-        for i in range(first, end):
-            number, _, _, line, _ = locate(head, block, words[i])
-            prefetch(get(head, H.LINES) + number * SET_BYTES + line * LINE_BYTES)
-            prefetch(get(head, H.RECORDS) + number * STRIDE)
+        if first == start:
+            for i in range(first, min(first + _AHEAD, stop)):
+                ask_for(head, block, words[i])
         lock_exclusive(head)
+        if get(head, H.SEALED):
+            unlock_exclusive(head)
+            return tick, region_full, first, SEALED
+        if not is_ours(head):
+            unlock_exclusive(head)
+            return tick, region_full, first, OTHER_POLICY
         for i in range(first, end):
-            evicted[i] = False
+            if i + _AHEAD < stop:
+                ask_for(head, block, words[i + _AHEAD])
             slots[i] = -1
             if last[i] != i:
                 continue
             if veto.size and veto[i]:
                 status[i] = VETOED
                 continue
-            deadline = deadlines[i] if deadlines.size else 0
             status[i] = insert_one(
-                head, block, parameters, words[i], load64(refs + 8 * i) if KEY_REFS else 0, given,
-                signatures[i] if KEY_REFS else 0, now, tick + i, region_full, deadline, mode, i,
-                source, removed, slots, evicted, gone_words, gone_refs, trash, metas,
+                head, block, settings, words[i], load64(refs + 8 * i) if KEY_REFS else 0, given,
+                signatures[i] if KEY_REFS else 0, now, tick + i, region_full,
+                deadlines[i] if deadlines.size else 0, costs[i] if costs.size else 0, weights, mode,
+                i, source, log_at, slot_at, room_at,
             )  # fmt: skip
-            if KEY_REFS and status[i] == STALE:
-                return tick, i
+            if status[i] >= STALE:
+                unlock_exclusive(head)
+                return tick, region_full, i, status[i]
         unlock_exclusive(head)
-    if stop == n:
+    if stop == n and not KEY_REFS:
         for i in range(n):
             status[i], slots[i] = status[last[i]], slots[last[i]]
-    return tick, stop
+    # Numba frees an array after its last use, and does not see uses by address.
+    log[0] += 0
+    room[0] = 0
+    return tick, region_full, stop, DONE
 
 
-@called
+@inlined
+def ask_for(head, block, word):
+    """Ask for all that an insert looks at: the lines of a word's set, and its record."""
+    number, _, _, _, _ = locate(head, block, word)
+    group, record = get(head, H.LINES) + number * SET_BYTES, get(head, H.RECORDS) + number * STRIDE
+    for line in range(LINES):
+        prefetch(group + line * LINE_BYTES)
+    for start in range(0, STRIDE + LINE_BYTES - 8, LINE_BYTES):
+        prefetch(record + min(start, STRIDE - 8))
+
+
+@inlined
 def insert_one(
-    head, block, parameters, word, ref, given, signature, now, tick, region_full, deadline, mode, i,
-    values, displaced, slots, evicted, gone_words, gone_refs, trash, metas,
+    head, block, parameters, word, ref, given, signature, now, tick, region_full, deadline, cost,
+    sizes, mode, i, values, log, slots, room,
 ):  # fmt: skip
-    number, ways, slot, line, _ = locate(head, block, word)
+    number, ways, slot, line, fingerprint = locate(head, block, word)
     group = get(head, H.LINES) + number * SET_BYTES
     record = get(head, H.RECORDS) + number * STRIDE
-    own_way = find(head, group, ways, slot, line, word, ref)
+    if not is_settled(head, number):
+        settle(head, number, group, record, ways, slot, parameters)
+    own_way = find(head, group, slot, word, ref)
     if KEY_REFS and own_way < 0 and signature_of(head, group, ways, slot, word) != signature:
         return STALE
+    expired_way = -1
     if own_way >= 0 and is_expired(head, group, slot, own_way, now):
-        free(head, block, group, own_way, EXPIRATIONS)
-    elif own_way >= 0:
-        slots[i] = slot + own_way
-        if mode & 1:
-            return PRESENT
+        expired_way, own_way = own_way, -1
+    if own_way >= 0 and mode & 1:
+        store64(slots + 8 * i, slot + own_way)
+        return PRESENT
+    guess = mode & 2 != 0
+    size = size_of(sizes, i)
+    refused = guess and ways < GUESS_SHARE
+    if (BLOBS or WEIGHED) and not refused:
+        spared = slot + max(own_way, expired_way) if own_way + expired_way > -2 else -1
+        instead = size_at(head, spared) if spared >= 0 else -1
+        if BLOBS and expired_way >= 0 and is_pinned(head, spared):
+            instead = -1
+        made = make_room(head, block, spared, instead, size, now, tick, parameters, room, log, i)
+        if made < 0:
+            return LOG_FULL
+        refused = made == 0
+    if not has_room_for_any(log, head, slot, ways):
+        return LOG_FULL
+    if expired_way >= 0:
+        remove(head, block, group, slot, expired_way, EXPIRED, EXPIRATIONS, log, i)
+        if is_pinned(head, slot + expired_way):
+            expired_way = -1
+    if refused:
+        if own_way >= 0:
+            # What was to be replaced must not be found any more.
+            remove(head, block, group, slot, own_way, EVICTED, EVICTIONS, log, i)
+        add(block, REFUSALS, 1)
+        return REFUSED
+    if own_way >= 0:
         if load8(hot_of(group, own_way)) & GUESS:
             replay_insert(head, group, record, own_way, tick, word, parameters)
         else:
             note_hit(hot_of(group, own_way), record, own_way, tick, parameters)
-        write_entry(head, group, slot, own_way, word, deadline)
-        write_value(head, slots[i], values, i, displaced)
+        note(head, group, slot, own_way, REPLACED, log, i)
+        if BLOBS or WEIGHED:
+            add(block, BYTES, -size_at(head, slot + own_way))
+        if BLOBS:
+            release_blob(head, slot + own_way)
+        store64(slots + 8 * i, slot + own_way)
+        write_entry(head, group, slot, own_way, word, deadline, cost)
+        put_value(head, block, slot + own_way, values, sizes, size, i)
+        note_value(head, group, record, slot, own_way, parameters)
         add(block, UPDATES, 1)
         return UPDATED
-    guess = mode & 2 != 0
-    way = -1
-    left = False
-    if not guess or ways >= GUESS_SHARE:
-        way, left = make_place(
-            head, block, region_full, word, own_way, now, tick, guess, parameters, metas
-        )
-    if own_way >= 0 and own_way != way:
-        # The key expired here and does not come back here: what it held must not linger.
-        if KEY_REFS:
-            swap(get(head, H.REFS) + 8 * (slot + own_way), trash + 16 * i)
-        if VALUE_REFS:
-            swap(get(head, H.VALUES) + 8 * (slot + own_way), trash + 16 * i + 8)
+    way = make_place(
+        head, block, region_full, word, group, record, ways, slot, line, fingerprint, expired_way,
+        now, tick, guess, parameters, room, log, i,
+    )  # fmt: skip
     if way < 0:
         add(block, REFUSALS, 1)
         return REFUSED
-    slots[i] = slot + way
-    if left:
-        evicted[i] = True
-        gone_words[i] = word_of(group, way)
+    store64(slots + 8 * i, slot + way)
     if KEY_REFS:
-        # What the slot held goes out, in place of the None that lies there.
-        target, gone = get(head, H.REFS) + 8 * (slot + way), gone_refs + 8 * i
-        none = load64(gone)
-        store64(gone, load64(target))
-        # Not `ref`: a key that expired comes back as the batch has it.
+        # Not `ref`: a key that expired comes back as the batch has it. A free slot holds None.
+        target = get(head, H.REFS) + 8 * (slot + way)
+        none = load64(target)
         own(load64(given + 8 * i))
         store64(target, load64(given + 8 * i))
         disown(none)
-    write_entry(head, group, slot, way, word, deadline)
-    write_value(head, slots[i], values, i, displaced)
+    write_entry(head, group, slot, way, word, deadline, cost)
+    put_value(head, block, slot + way, values, sizes, size, i)
+    note_value(head, group, record, slot, way, parameters)
     add(block, SIZE, 1)
     add(block, INSERTIONS, 1)
+    if BLOBS or WEIGHED:
+        add(block, INSERTED_BYTES, size)
     return INSERTED
 
 
 @inlined
-def write_entry(head, group, slot, way, word, deadline):
+def size_of(sizes, i):
+    """What the value at a position of the batch weighs."""
+    if BLOBS:
+        return load64(sizes + 8 * i + 8) - load64(sizes + 8 * i)
+    if WEIGHED:
+        return load64(sizes + 8 * i)
+    return 0
+
+
+@called
+def make_room(head, block, spared, instead, size, now, tick, parameters, room, log, i):
+    """Have others than the one at slot `spared` leave until a value of this size fits.
+
+    One of the size `instead` will be gone by then, or none (-1). Returns 1; or 0 if it never will
+    fit; or -1 if the log is full.
+    """
+    if BLOBS:
+        if not can_ever_fit(head, size):
+            return 0
+    elif size > get(head, H.LIMIT):
+        return 0
+    while True:
+        if BLOBS:
+            if fits(head, size, instead):
+                return 1
+        elif get(block, BYTES) - max(instead, 0) + size <= get(head, H.LIMIT):
+            return 1
+        left = relieve(head, block, spared, now, tick, parameters, room, log, i)
+        if left <= 0:
+            return left
+
+
+@inlined
+def put_value(head, block, slot, values, sizes, size, i):
+    """Store a value at a slot that has none."""
+    if BLOBS:
+        write_blob(head, slot, values + load64(sizes + 8 * i), size)
+    else:
+        write_value(head, slot, values, i)
+    if WEIGHED:
+        store64(get(head, H.SIZES) + 8 * slot, size)
+    if BLOBS or WEIGHED:
+        add(block, BYTES, size)
+
+
+@inlined
+def write_entry(head, group, slot, way, word, deadline, cost):
     flags = flags_of(group, way)
     store64(word_address(group, way), word)
     store8(flags, load8(flags) | bit_of(way) | (HAS_DEADLINE if deadline else 0))
     if get(head, H.DEADLINES):
         store64(get(head, H.DEADLINES) + 8 * (slot + way), deadline)
+    if get(head, H.COSTS):
+        store64(get(head, H.COSTS) + 8 * (slot + way), cost)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numba.np.unsafe.ndarray import to_fixed_tuple
+
 from predis_core.policies.contract import HOT_BITS
 from predis_core.table.intrinsics import (
     called,
@@ -16,7 +18,16 @@ from predis_core.table.intrinsics import (
     store64,
 )
 
-from .constants import COLUMN, COLUMN_BYTES, HAS_ON_HIT, SET_MASK, SLOT_MASK, STATE, VISIBLE_BITS
+from .constants import (
+    COLUMN,
+    COLUMN_BYTES,
+    HAS_ON_HIT,
+    PARAMETERS,
+    SET_MASK,
+    SLOT_MASK,
+    STATE,
+    VISIBLE_BITS,
+)
 from .places import hot_of
 from .policy import on_hit, on_insert
 from .sketch import frequency_of
@@ -25,6 +36,21 @@ HOT = (1 << HOT_BITS) - 1
 GUESS = 1 << HOT_BITS
 _VISIBLE = (1 << VISIBLE_BITS) - 1
 _HITS_IN_LINE = VISIBLE_BITS <= HOT_BITS
+
+
+if PARAMETERS:
+
+    @inlined
+    def fixed(parameters):
+        """Parameters as a tuple, so that loops over a set's ways keep them in registers."""
+        return to_fixed_tuple(parameters, PARAMETERS)
+
+else:
+
+    @inlined
+    def fixed(parameters):
+        """No parameters, as a tuple."""
+        return ()
 
 
 @inlined

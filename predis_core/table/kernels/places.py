@@ -8,9 +8,11 @@ from predis_core.table import header as H
 from predis_core.table.interface import Counter
 from predis_core.table.intrinsics import (
     atomic_add,
-    equal_words,
+    called,
+    equal_set,
     inlined,
     load8,
+    load32,
     load64,
     lowest_bit,
     mix,
@@ -18,7 +20,8 @@ from predis_core.table.intrinsics import (
     store8,
     store64,
 )
-from predis_core.table.layout import FINGERPRINT_BITS, LINE_BYTES, WAYS_PER_LINE
+from predis_core.table.keys import SAMPLE_SHIFT, SAMPLE_SPACE
+from predis_core.table.layout import FINGERPRINT_BITS, LINE_BYTES, LINES, WAYS_PER_LINE
 
 from .constants import KEY_REFS
 
@@ -38,6 +41,9 @@ BLOCK = 64
     EXPIRATIONS,
     DELETIONS,
     REFUSALS,
+    BYTES,
+    HIT_BYTES,
+    INSERTED_BYTES,
 ) = (H.COUNTERS + counter for counter in Counter)
 
 
@@ -67,13 +73,30 @@ def locate(head, block, word):
     """Return a word's set (number in the table), its ways, first slot, home line, fingerprint."""
     hashed = mix(word, get(head, H.SEED))
     index = np.int64(multiply_high(hashed, np.uint64(get(block, H.SETS))))
+    ways, slot = ways_and_slot(block, index)
+    line = (np.int64(hashed & np.uint64(0xFFFF)) * lines_of(ways)) >> 16
+    return get(block, H.BASE) + index, ways, slot, line, fingerprint_of(hashed)
+
+
+@inlined
+def fingerprint_of(hashed):
+    """What ghosts remember of a word's hash."""
+    return np.int64(hashed >> np.uint64(16)) & FINGERPRINTS
+
+
+@inlined
+def ways_and_slot(block, index):
+    """Return how many ways the set at `index` of a region has, and its first slot."""
     quotient = get(block, H.QUOTIENT)
     remainder = get(block, H.REMAINDER)
     ways = quotient + (1 if index < remainder else 0)
-    slot = get(block, H.FIRST_SLOT) + index * quotient + min(index, remainder)
-    low = np.int64(hashed & np.uint64(0xFFFFFFFF))
-    line = ((low & 0xFFFF) * lines_of(ways)) >> 16
-    return get(block, H.BASE) + index, ways, slot, line, (low >> 16) & FINGERPRINTS
+    return ways, get(block, H.FIRST_SLOT) + index * quotient + min(index, remainder)
+
+
+@inlined
+def sample_of(hashed):
+    """The bits of a hash that decide whether it is sampled; `keys.sample_bits` names them."""
+    return np.int64((hashed >> np.uint64(SAMPLE_SHIFT)) & np.uint64(SAMPLE_SPACE - 1))
 
 
 @inlined
@@ -94,21 +117,34 @@ def next_line(line, ways):
 
 
 @inlined
-def find_place(head, group, ways, slot, line, word, ref):
-    """Return the place of a key in the set at address `group`, or -1.
+def live_in(group):
+    """Bit mask of the places of a set that are live.
 
     A place numbers the set's words: lines have eight, the last of each its flags.
     """
-    for _ in range(lines_of(ways)):
-        here = group + line * LINE_BYTES
-        equal = equal_words(here, word) & load8(here + FLAGS) & LIVE
-        while equal:
-            place = (line << 3) + lowest_bit(equal)
-            if not KEY_REFS or load64(get(head, H.REFS) + 8 * (slot + way_at(place))) == ref:
-                return place
-            equal &= equal - 1
-        line = next_line(line, ways)
+    live = 0
+    for line in range(LINES):
+        live |= (load8(group + line * LINE_BYTES + FLAGS) & LIVE) << (8 * line)
+    return live
+
+
+@inlined
+def place_among(head, slot, places, ref):
+    """Return the place of a key among those that hold its word, a bit mask, or -1."""
+    if not KEY_REFS:
+        return lowest_bit(places) if places else -1
+    while places:
+        place = lowest_bit(places)
+        if load64(get(head, H.REFS) + 8 * (slot + way_at(place))) == ref:
+            return place
+        places &= places - 1
     return -1
+
+
+@inlined
+def find_place(head, group, slot, word, ref):
+    """Return the place of a key in the set at address `group`, or -1; it looks at every line."""
+    return place_among(head, slot, equal_set(group, word) & live_in(group), ref)
 
 
 @inlined
@@ -117,9 +153,9 @@ def way_at(place):
 
 
 @inlined
-def find(head, group, ways, slot, line, word, ref):
+def find(head, group, slot, word, ref):
     """Return the way of a key in the set at address `group`, or -1."""
-    place = find_place(head, group, ways, slot, line, word, ref)
+    place = find_place(head, group, slot, word, ref)
     return way_at(place) if place >= 0 else -1
 
 
@@ -153,6 +189,22 @@ def deadline_of(head, group, slot, way):
 def is_expired(head, group, slot, way, now):
     deadline = deadline_of(head, group, slot, way)
     return 0 < deadline <= now
+
+
+@inlined
+def is_pinned(head, slot):
+    return get(head, H.PINNED) != 0 and load32(get(head, H.PINS) + 4 * slot) != 0
+
+
+@called
+def pinned_ways(head, slot, ways):
+    """Bit mask of the ways of a set that are pinned, live or not."""
+    pinned = 0
+    if get(head, H.PINNED):
+        for way in range(ways):
+            if is_pinned(head, slot + way):
+                pinned |= 1 << way
+    return pinned
 
 
 @inlined

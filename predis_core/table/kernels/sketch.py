@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from predis_core.policies.contract import MAX_FREQUENCY
 from predis_core.table import header as H
 from predis_core.table.intrinsics import address, atomic_add, called, inlined, load8, mix, store8
+from predis_core.table.machine_code import njit
 from predis_core.table.sketch import MULTIPLIERS, ROWS
 
 from .constants import CACHED, HAS_SKETCH, HOLDS_GIL

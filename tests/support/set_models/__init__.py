@@ -14,8 +14,9 @@ from tests.support.set_models.base import (
     one_set,
     sets_of,
 )
-from tests.support.set_models.contract import ArcModel, LinearModel, LirsModel
-from tests.support.set_models.counting import LfuModel, SlruModel, WTinyLfuModel
+from tests.support.set_models.counting import GdsfModel, LfuModel, SlruModel, WTinyLfuModel
+from tests.support.set_models.ghosted import ArcModel, DensityModel, LirsModel
+from tests.support.set_models.linear import LinearModel
 from tests.support.set_models.queues import (
     ClockModel,
     FifoModel,
@@ -26,6 +27,7 @@ from tests.support.set_models.queues import (
 
 __all__ = [
     "MODELS",
+    "GdsfModel",
     "LinearModel",
     "Place",
     "S3FifoModel",
@@ -38,7 +40,9 @@ __all__ = [
 MODELS: dict[str, type[SetModel]] = {
     "arc": ArcModel,
     "clock": ClockModel,
+    "density": DensityModel,
     "fifo": FifoModel,
+    "gdsf": GdsfModel,
     "lfu": LfuModel,
     "linear": LinearModel,
     "lirs": LirsModel,

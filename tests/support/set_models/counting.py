@@ -1,9 +1,12 @@
-"""The policies that ask how often a key was used: lfu, slru, wtinylfu."""
+"""The policies that ask how often a key was used: lfu, gdsf, slru, wtinylfu."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from fractions import Fraction
 
+from predis_core.policies.gdsf import _stamp as small_stamp_of
 from predis_core.policies.lfu import _stamp as stamp_of
 from tests.support.set_models.base import Place, Recency, SetModel
 
@@ -46,6 +49,48 @@ class LfuModel(SetModel):
 
     def drop(self, key: int) -> None:
         del self.entries[key]
+
+
+class GdsfModel(LfuModel):
+    """As `LfuModel`, but a use counts as often as the cost of a key's value has its size.
+
+    In what follows a worth of 1 is 2**22, both cost and size are steps of a scale with four steps
+    per octave, and `size_counts` is the share of the size's steps that is deducted.
+    """
+
+    MOST = 15
+    HIGHEST = 38 * 4 + 3
+
+    def __init__(self, place: Place) -> None:
+        super().__init__(place)
+        self.values: dict[int, tuple[int, int]] = {}  # by key: bytes, nanoseconds
+        self.size_counts = Fraction(1)
+
+    def worth(self, key: int) -> int:
+        """What a use of a key is worth."""
+        size, cost = self.values.get(key, (0, 0))
+        deducted = math.floor(self._steps(size) * self.size_counts)
+        steps = 22 * 4 + self._steps(cost // 1000) - deducted
+        octave, quarter = divmod(max(0, min(self.HIGHEST, steps)), 4)
+        return math.floor(Fraction(4 + quarter, 4) * 2**octave)
+
+    @staticmethod
+    def _steps(number: int) -> int:
+        number = max(1, number)
+        octave = math.frexp(number)[1] - 1
+        return 4 * octave + math.floor(Fraction(4 * (number - 2**octave), 2**octave))
+
+    def hit(self, key: int, tick: int) -> None:
+        entry, stamp = self.entries[key], small_stamp_of(tick)
+        uses = entry.uses if entry.stamp == stamp else min(self.MOST, entry.uses + 1)
+        self.entries[key] = Aged(self.age + uses * self.worth(key), uses, stamp)
+
+    def arrive(self, key: int, tick: int) -> None:
+        self.entries[key] = Aged(self.age + self.worth(key), 1, small_stamp_of(tick))
+
+    def overwrite(self, key: int, tick: int) -> None:
+        """Note the use of a key that gets another value."""
+        self.hit(key, tick)
 
 
 class SlruModel(SetModel):

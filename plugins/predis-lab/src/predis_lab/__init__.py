@@ -14,7 +14,8 @@ from predis_lab.config import LabConfig
 
 if TYPE_CHECKING:
     from predis_lab.recording import Recording, recording_of
-    from predis_lab.replaying import Point, Report, miss_ratio_curve, replay
+    from predis_lab.replaying import Point, miss_ratio_curve, replay
+    from predis_lab.runs import Report
     from predis_lab.traces import Trace, TraceError, open_trace
 
 PLUGIN = PluginSpec(plugin="predis_lab.plugin:Lab", config=LabConfig)
@@ -23,7 +24,7 @@ PLUGIN = PluginSpec(plugin="predis_lab.plugin:Lab", config=LabConfig)
 _HOMES = {
     "Point": "predis_lab.replaying",
     "Recording": "predis_lab.recording",
-    "Report": "predis_lab.replaying",
+    "Report": "predis_lab.runs",
     "Trace": "predis_lab.traces",
     "TraceError": "predis_lab.traces",
     "miss_ratio_curve": "predis_lab.replaying",

@@ -6,10 +6,8 @@ end with exit code 2, files that cannot be read as what they are said to be with
 
 from __future__ import annotations
 
-import json as json_text
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -17,31 +15,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from predis_lab.bench.command import bench
+from predis_lab.options import FILE, NEW_FILE, listed, need_writable, print_json, told, writable
 from predis_lab.terminal import Shown, console, progress
 
 if TYPE_CHECKING:
+    from predis_lab.curves import Curve
     from predis_lab.demo import Performance, Plan
     from predis_lab.expected import Excess
     from predis_lab.replaying import Point
-    from predis_lab.sizes import Size
+    from predis_lab.sizes import Memory, Size
     from predis_lab.traces import Trace
 
-
-def _listed(read: Callable[[str], Any]) -> Callable[..., list[Any] | None]:
-    """A callback for an option that is a list with commas; `read` may raise ValueError."""
-
-    def split(_: click.Context, __: click.Parameter, value: str | None) -> list[Any] | None:
-        if value is None:
-            return None
-        items = dict.fromkeys(item.strip() for item in value.split(",") if item.strip())
-        if not items:
-            raise click.BadParameter("name at least one")
-        try:
-            return [read(item) for item in items]
-        except ValueError as error:
-            raise click.BadParameter(str(error)) from error
-
-    return split
+__all__ = ["bench", "demo", "replay"]
 
 
 def _policy(name: str) -> str:
@@ -56,17 +42,10 @@ def _size(text: str) -> Size:
     return Size.parse(text)
 
 
-def _row(name: str) -> str:
-    from difflib import get_close_matches
+def _memory(text: str) -> Memory:
+    from predis_lab.sizes import Memory
 
-    from predis_lab.bench_rows import rows
-
-    names = tuple(rows())
-    if name not in names:
-        near = get_close_matches(name, names, 1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"there is no row {name!r}.{hint} The rows are {', '.join(names)}")
-    return name
+    return Memory.parse(text)
 
 
 def _column(_: click.Context, __: click.Parameter, value: str | None) -> str | int | None:
@@ -76,25 +55,6 @@ def _column(_: click.Context, __: click.Parameter, value: str | None) -> str | i
     return value
 
 
-def _writable(_: click.Context, __: click.Parameter, path: Path | None) -> Path | None:
-    if path is not None:
-        _need_writable(path)
-    return path
-
-
-def _need_writable(path: Path, option: str | None = None) -> None:
-    """That a file cannot be written had better not turn up after an hour."""
-    folder = path.resolve().parent
-    if not folder.is_dir():
-        raise click.BadParameter(f"there is no folder {path.parent}", param_hint=option)
-    if not path.exists() and not os.access(folder, os.W_OK):
-        raise click.BadParameter(
-            f"the folder {folder} cannot be written to; name another file", param_hint=option
-        )
-
-
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-NEW_FILE = click.Path(dir_okay=False, writable=True, path_type=Path)
 JSON_OPTION = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document instead of tables."
 )
@@ -107,19 +67,39 @@ JSON_OPTION = click.option(
 @click.argument("traces", nargs=-1, required=True, type=FILE, metavar="TRACE...")
 @click.option(
     "--policies",
-    callback=_listed(_policy),
+    callback=listed(_policy),
     metavar="NAMES",
-    default="fifo,lru,sieve,s3fifo",
+    default="fifo,lru,sieve,s3fifo,auto",
     show_default=True,
     help="Eviction policies, with commas.",
 )
 @click.option(
     "--sizes",
-    callback=_listed(_size),
+    callback=listed(_size),
     metavar="SIZES",
     default="1%,10%",
     show_default=True,
     help="Cache sizes, with commas: entries, or shares of the distinct keys (rounded).",
+)
+@click.option(
+    "--memory",
+    callback=listed(_memory),
+    metavar="BYTES",
+    help="In place of --sizes, with commas: what values may take together such as 64MiB, or shares "
+    "of what those of all keys take. There are six slots for each value of mean size that fits.",
+)
+@click.option(
+    "--value-sizes",
+    metavar="SIZES",
+    help="What values take: 4KiB for all; uniform:low=1KiB,high=64KiB or "
+    "lognormal:median=4KiB,sigma=1.5 by key, and ,seed=7 for others; column:NAME of a csv or tsv, "
+    "column:size of an oracle. Bytes that missed are then shown, too.",
+)
+@click.option(
+    "--costs",
+    metavar="COSTS",
+    help="What values cost to load, as --value-sizes: 5ms, uniform:low=1ms,high=1s or "
+    "lognormal:median=5ms,sigma=1. What misses cost is then shown, too.",
 )
 @click.option(
     "--seeds",
@@ -163,15 +143,29 @@ JSON_OPTION = click.option(
     "policy, miss_ratio.",
 )
 @click.option(
+    "--curve",
+    is_flag=True,
+    help="Also show what lru would miss at every size, and each policy from an eighth of the "
+    "largest of --sizes to four times as much.",
+)
+@click.option(
+    "--sampling",
+    type=click.FloatRange(0.0, 1.0, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="With --curve: the share of the keys that it is made from, as by a cache that works; "
+    "with 1, that of lru is exact.",
+)
+@click.option(
     "--png",
     type=NEW_FILE,
-    callback=_writable,
+    callback=writable,
     help="Also draw the miss-ratio curves into this file.",
 )
 @click.option(
     "--report",
     type=NEW_FILE,
-    callback=_writable,
+    callback=writable,
     metavar="FILE.html",
     help="Also write a page with the curves and the tables.",
 )
@@ -180,12 +174,17 @@ def replay(
     traces: tuple[Path, ...],
     policies: list[str],
     sizes: list[Size],
+    memory: list[Memory] | None,
+    value_sizes: str | None,
+    costs: str | None,
     seeds: int,
     batch: int,
     threads: int,
     format_: str | None,
     column: str | int | None,
     expected: Path | None,
+    curve: bool,
+    sampling: float,
     png: Path | None,
     report: Path | None,
     as_json: bool,
@@ -199,32 +198,43 @@ def replay(
     from predis_lab.expected import ExpectedError, compare, read_expected
     from predis_lab.replaying import miss_ratio_curve
     from predis_lab.traces import TraceError, open_trace
+    from predis_lab.values import Values
 
-    with _told(ExpectedError):
+    with told(ExpectedError):
         ratios = read_expected(expected) if expected else None
-    with _told(TraceError, usage=True):
+    if memory is not None and (curve or expected or value_sizes is None):
+        raise click.UsageError(
+            "--memory goes with --value-sizes, and with neither --curve nor --expected, which are "
+            "about entries"
+        )
+    with told(TraceError, ValueError, usage=True):
+        Values.read(value_sizes, costs)
         opened = [open_trace(path, format_, column=column) for path in traces]
-    curve = partial(
+    replayed = partial(
         miss_ratio_curve,
         policies=policies,
         sizes=sizes,
         seeds=range(seeds),
         batch=batch,
         threads=threads or _cores(),
+        memory=memory,
+        value_sizes=value_sizes,
+        costs=costs,
     )
-    points = _replayed(opened, curve)
+    points = _replayed(opened, replayed)
+    curves = _curves(opened, points, sampling) if curve else []
     excesses = compare(points, ratios) if ratios is not None else None
     if png is not None:
         from predis_lab.reports import curve_png
 
-        with _told(OSError):
+        with told(OSError):
             curve_png(points, png)
     if report is not None:
         from predis_lab.html.replay_page import replay_page
 
-        with _told(OSError):
-            replay_page(points, excesses).write(report)
-    _show_replay(points, excesses, as_json)
+        with told(OSError):
+            replay_page(points, excesses, curves).write(report)
+    _show_replay(points, excesses, curves, as_json)
 
 
 def _cores() -> int:
@@ -239,7 +249,7 @@ def _replayed(traces: list[Trace], curve: Callable[..., list[Point]]) -> list[Po
     from predis_lab.traces import TraceError
 
     points: list[Point] = []
-    with _told(TraceError, OSError), progress() as bars:
+    with told(TraceError, OSError), progress() as bars:
         tasks = [bars.add_task(trace.name, total=None, start=False) for trace in traces]
         for task, trace in zip(tasks, traces, strict=True):
             bars.start_task(task)
@@ -254,11 +264,38 @@ def _replayed(traces: list[Trace], curve: Callable[..., list[Point]]) -> list[Po
     return points
 
 
-def _show_replay(points: list[Point], excesses: list[Excess] | None, as_json: bool) -> None:
+def _curves(traces: list[Trace], points: list[Point], sampling: float) -> list[Curve]:
+    """The curves of every trace, around the largest cache that it was replayed into."""
+    from predis_core.errors import CurveError
+    from predis_lab.curves import trace_curves
+    from predis_lab.traces import TraceError
+
+    curves = []
+    each = len(points) // len(traces)  # a point per pair of policy and size, trace by trace
+    with told(TraceError, OSError), progress() as bars:
+        for at, trace in enumerate(traces):
+            mine = points[at * each : (at + 1) * each]
+            capacity = max(point.entries for point in mine)
+            policies = list(dict.fromkeys(point.policy for point in mine))
+            task = bars.add_task(f"{trace.name}: curves", total=len(policies))
+            try:
+                for curve in trace_curves(trace, policies, capacity, sampling=sampling):
+                    curves.append(curve)
+                    bars.advance(task)
+            except CurveError as error:
+                raise TraceError(trace.path, f"--curve: {error}") from error
+    return curves
+
+
+def _show_replay(
+    points: list[Point], excesses: list[Excess] | None, curves: list[Curve], as_json: bool
+) -> None:
     from predis_lab.expected import SETTLED, mean_points, worst_points
 
     if as_json:
         document: dict[str, Any] = {"points": [point.as_dict() for point in points]}
+        if curves:
+            document["curves"] = [curve.as_dict() for curve in curves]
         if excesses is not None:
             document |= {
                 "excesses": [excess.as_dict() for excess in excesses],
@@ -266,12 +303,13 @@ def _show_replay(points: list[Point], excesses: list[Excess] | None, as_json: bo
                 "worst_excess_points": worst_points(excesses),
                 "mean_and_worst_from_entries": SETTLED,
             }
-        _print_json(document)
+        print_json(document)
         return
-    from predis_lab.reports import curve_table, excess_table
+    from predis_lab.reports import curve_tables, excess_table, size_tables
 
     shown = console()
-    shown.print(curve_table(points))
+    for table in [*curve_tables(points), *size_tables(curves)]:
+        shown.print(table)
     if excesses:
         shown.print(excess_table(excesses))
     elif excesses is not None:
@@ -292,9 +330,9 @@ def _show_replay(points: list[Point], excesses: list[Excess] | None, as_json: bo
 )
 @click.option(
     "--policies",
-    callback=_listed(_policy),
+    callback=listed(_policy),
     metavar="NAMES",
-    default="fifo,lru,sieve,s3fifo",
+    default="lru,sieve,s3fifo,auto",
     show_default=True,
     help="Eviction policies, with commas.",
 )
@@ -353,8 +391,8 @@ def demo(
     from predis_lab.demo import Plan, perform
 
     if not no_report:
-        _need_writable(report, "--report")
-    with _told(ConfigurationError):
+        need_writable(report, "--report")
+    with told(ConfigurationError):
         setting = Setting.read(configuration)
         plan = Plan(tuple(policies), 5.0 if quick else seconds, threads, latency / 1e3, setting)
         with progress() as bars:
@@ -367,7 +405,7 @@ def demo(
 
 def _show_demo(plan: Plan, performance: Performance, page: Path | None, as_json: bool) -> None:
     if as_json:
-        _print_json(
+        print_json(
             {
                 "configuration": plan.setting.source,
                 "plugins": [plugin._asdict() for plugin in performance.plugins],
@@ -392,76 +430,9 @@ def _show_demo(plan: Plan, performance: Performance, page: Path | None, as_json:
 
 def _write_demo_page(plan: Plan, performance: Performance, path: Path) -> Path:
     """Write the report of a demo, and return where it is."""
-    from predis_lab.bench import machine
+    from predis_lab.bench.machine import machine
     from predis_lab.html.demo_page import demo_page
 
-    with _told(OSError):
+    with told(OSError):
         demo_page(plan, performance, machine(), datetime.now().astimezone()).write(path)
     return path.resolve()
-
-
-@click.command(epilog="Exit codes: 0 done, 2 a mistake in the command line.")
-@click.option(
-    "--rows",
-    "names",
-    callback=_listed(_row),
-    metavar="NAMES",
-    help="Which rows, with commas: get, get-ttl, set, contains, load, object. All of "
-    "them by default.",
-)
-@click.option(
-    "--rounds",
-    type=click.IntRange(1),
-    default=9,
-    show_default=True,
-    help="How often every contender is timed; the median counts.",
-)
-@JSON_OPTION
-def bench(names: list[str] | None, rounds: int, as_json: bool) -> None:
-    """Measure a Predis cache beside other caches and a dict.
-
-    The contenders take turns in one process, on one core where the system allows to choose it.
-    Peers that are installed take part: cachebox, cachetools.
-    """
-    from predis_lab.bench import machine, measure, one_core
-    from predis_lab.bench_rows import rows
-
-    chosen = {name: build for name, build in rows().items() if names is None or name in names}
-    measured = []
-    with progress() as bars, one_core() as core:
-        task = bars.add_task("rows", total=len(chosen))
-        for name, build in chosen.items():
-            bars.update(task, description=name)
-            measured.append(measure(name, build(), rounds))
-            bars.advance(task)
-    about = {**machine(), "pinned_to_core": core, "rounds": rounds}
-    if as_json:
-        _print_json({"machine": about, "rows": [row.as_dict() for row in measured]})
-        return
-    from predis_lab.reports import bench_table
-
-    shown = console()
-    for row in measured:
-        shown.print(bench_table(row))
-    pinned = "not pinned to a core" if core is None else f"pinned to core {core}"
-    versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
-    shown.print(
-        f"{about['processor']}, {about['cores']} cores, {about['system']}; {pinned}; "
-        f"medians of {rounds} rounds, in turns; Python {about['python']}, {versions}",
-        highlight=False,
-    )
-
-
-@contextmanager
-def _told(*mistakes: type[Exception], usage: bool = False) -> Iterator[None]:
-    """Turn a user's mistakes into a message and an exit code; whatever else fails is a bug."""
-    try:
-        yield
-    except mistakes as error:
-        if usage:
-            raise click.UsageError(str(error)) from error
-        raise click.ClickException(str(error)) from error
-
-
-def _print_json(document: dict[str, Any]) -> None:
-    click.echo(json_text.dumps(document, indent=2))

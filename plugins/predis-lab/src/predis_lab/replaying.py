@@ -8,58 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from operator import methodcaller
-from time import perf_counter
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-import predis_core as predis
 from predis_core import policies as core_policies
+from predis_core.adapt import Curves, Truth
 from predis_core.policies import Policy
-from predis_core.table import Counter, open_table
-from predis_lab.census import take_census
-from predis_lab.sizes import Size
-from predis_lab.traces import CHUNK, Keys, Trace, rechunk
+from predis_lab.amounts import Amounts
+from predis_lab.census import Census, take_census
+from predis_lab.runs import Bound, Report, Share, open_run
+from predis_lab.sizes import Memory, Size
+from predis_lab.traces import Trace
+from predis_lab.values import Source, Values
 
-Source = Trace | npt.ArrayLike | Iterable[Keys]
+SLOTS_PER_VALUE = 6
+"""How many slots a cache that is bounded by bytes has for each value of mean size that fits: a
+policy may prefer small values, and then holds far more of them."""
+
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What became of the requests of a trace.
-
-    Attributes:
-        policy, capacity (entries), seed: what was replayed into.
-        requests, hits, evictions: counts.
-        seconds: time spent in the cache, reading of the trace not included.
-    """
-
-    policy: str
-    capacity: int
-    seed: int
-    requests: int
-    hits: int
-    evictions: int
-    seconds: float
-
-    @property
-    def misses(self) -> int:
-        """Requests that found nothing."""
-        return self.requests - self.hits
-
-    @property
-    def miss_ratio(self) -> float:
-        """Misses per request; 0.0 without requests."""
-        return self.misses / self.requests if self.requests else 0.0
-
-    def as_dict(self) -> dict[str, Any]:
-        """All of it, as JSON can carry it."""
-        return {**asdict(self), "misses": self.misses, "miss_ratio": self.miss_ratio}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +39,7 @@ class Point:
 
     trace: str
     policy: str
-    size: Size
+    size: Size | Memory
     reports: tuple[Report, ...]
 
     @property
@@ -81,25 +52,53 @@ class Point:
         """The mean over the seeds."""
         return float(np.mean([report.miss_ratio for report in self.reports]))
 
+    @property
+    def memory(self) -> int | None:
+        """Bytes that values could take; None if only entries were bounded."""
+        return self.reports[0].memory
+
+    @property
+    def byte_miss_ratio(self) -> float | None:
+        """The share of bytes that missed, as the mean over the seeds; None without sizes."""
+        return _mean([report.bytes for report in self.reports])
+
+    @property
+    def cost_miss_ratio(self) -> float | None:
+        """The share of the cost that was paid, as the mean over the seeds; None without costs."""
+        return _mean([report.cost for report in self.reports])
+
     def as_dict(self) -> dict[str, Any]:
         """All of it, as JSON can carry it."""
-        return {
+        known = {
             "trace": self.trace,
             "policy": self.policy,
             "size": str(self.size),
             "entries": self.entries,
             "miss_ratio": self.miss_ratio,
-            "reports": [report.as_dict() for report in self.reports],
         }
+        for name in ("memory", "byte_miss_ratio", "cost_miss_ratio"):
+            if (value := getattr(self, name)) is not None:
+                known[name] = value
+        return {**known, "reports": [report.as_dict() for report in self.reports]}
+
+
+def _mean(shares: Sequence[Share | None]) -> float | None:
+    known = [share.miss_ratio for share in shares if share is not None]
+    return float(np.mean(known)) if known else None
 
 
 def replay(
     keys: Source,
     capacity: int,
-    policy: str | Policy = "s3fifo",
+    policy: str | Policy = "auto",
     *,
     seed: int = 0,
     batch: int = 1,
+    curve: bool = False,
+    sampling: float = 1.0,
+    memory: str | int | None = None,
+    value_sizes: str | Amounts | None = None,
+    costs: str | Amounts | None = None,
 ) -> Report:
     """Replay requests into an empty cache of `capacity` entries and count.
 
@@ -107,18 +106,39 @@ def replay(
     seed: of the hash that spreads keys over the sets
     batch: 1 is get-then-insert per request; more is how a batch-first program asks: look up so
         many, then insert those that missed, so that a key twice in a batch misses twice
+    curve: find out as well what caches of other sizes would have missed, as a `Cache` does
+    sampling: share of the keys from which the curve is made; 1: exact for LRU
+    value_sizes: what values take: "4KiB" for all, "uniform:low=1KiB,high=64KiB",
+        "lognormal:median=4KiB,sigma=1.5", "column:NAME" of a trace in a file, or a function that
+        returns int64[n], bytes for n keys
+    memory: bytes such as "64MiB" that values may take together, besides `capacity`
+    costs: what values cost to load, such as "5ms" or "lognormal:median=5ms,sigma=1", or a function
+        that returns int64[n], nanoseconds for n keys
     """
     if batch < 1:
         raise ValueError(f"batch is {batch}: a batch has at least 1 request")
-    run = _open_run(capacity, core_policies.get(policy), seed, batch)
-    for chunk in _chunks(keys, batch):
-        run.feed(chunk)
-    return run.report()
+    if not 0 < sampling <= 1:
+        raise ValueError(f"sampling is {sampling}: a share of the keys is above 0 and at most 1")
+    chosen = core_policies.get(policy)
+    values = Values.read(value_sizes, costs)
+    limit = None if memory is None else Memory.parse(memory).bytes
+    if memory is not None and (limit is None or curve or not values.have_sizes):
+        raise ValueError(
+            f"memory is {memory!r}: here it is bytes, goes with value_sizes=, and not with curve="
+        )
+    run = open_run(Bound(capacity, limit, values.have_sizes), chosen, seed, batch)
+    curves = Curves.of_trace(chosen, capacity, sampling, seed) if curve else None
+    for requests in map(values.requests, values.chunks(keys, batch)):
+        hits = run.feed(requests)
+        if curves is not None:
+            truth = Truth(len(hits), int(np.count_nonzero(~hits)))
+            curves.feed(requests.keys, hits, truth)
+    return run.report() if curves is None else replace(run.report(), curve=curves.curve())
 
 
 def miss_ratio_curve(
     trace: Trace | npt.ArrayLike,
-    policies: Iterable[str | Policy] = ("s3fifo",),
+    policies: Iterable[str | Policy] = ("auto",),
     sizes: Iterable[str | int | Size] = ("1%", "10%"),
     *,
     seeds: Sequence[int] = (0,),
@@ -126,6 +146,9 @@ def miss_ratio_curve(
     threads: int = 1,
     name: str | None = None,
     progress: Progress | None = None,
+    memory: Iterable[str | int | Memory] | None = None,
+    value_sizes: str | Amounts | None = None,
+    costs: str | Amounts | None = None,
 ) -> list[Point]:
     """Replay a trace into a cache of every policy and size at once; one Point for each pair.
 
@@ -136,24 +159,31 @@ def miss_ratio_curve(
     threads: replay into so many caches at the same time
     name: of the trace in the points; by default the file's
     progress: called with the requests replayed so far and those to replay, over all caches
+    memory: in place of `sizes`: bytes such as "64MiB", or shares of what the values of all keys
+        take such as "1%"; slots are then six times as many as values of mean size fit
+    value_sizes, costs: as for `replay`
     """
     if isinstance(trace, Iterator):
         raise TypeError(
             "trace: an iterator can be read only once, but a curve reads its trace "
             "twice; pass an array or a Trace"
         )
-    census = take_census(_chunks(trace, 1))
+    values = Values.read(value_sizes, costs)
+    if memory is not None and not values.have_sizes:
+        raise ValueError("memory: it bounds what values take, so give value_sizes= as well")
+    bounds = map(Size.parse, sizes) if memory is None else map(Memory.parse, memory)
+    census = take_census(values.chunks(trace, 1))
     chosen = [core_policies.get(policy) for policy in policies]
-    pairs = [(policy, Size.parse(size)) for size in sizes for policy in chosen]
+    pairs = [(policy, bound) for bound in bounds for policy in chosen]
     runs = [
-        [_open_run(size.of(census.distinct), policy, seed, batch) for seed in seeds]
+        [open_run(_bound(size, census, values), policy, seed, batch) for seed in seeds]
         for policy, size in pairs
     ]
     total, done = census.requests * len(pairs) * len(seeds), 0
     with ThreadPoolExecutor(threads) as pool:
-        for chunk in _chunks(trace, batch):
-            for _ in pool.map(methodcaller("feed", chunk), chain(*runs)):
-                done += len(chunk)
+        for requests in map(values.requests, values.chunks(trace, batch)):
+            for _ in pool.map(methodcaller("feed", requests), chain(*runs)):
+                done += len(requests.keys)
                 if progress is not None:
                     progress(done, total)
     label = name or (trace.name if isinstance(trace, Trace) else "trace")
@@ -163,91 +193,10 @@ def miss_ratio_curve(
     ]
 
 
-class _Run(Protocol):
-    """One cache that is being replayed into."""
-
-    def feed(self, keys: Keys) -> None: ...
-
-    def report(self) -> Report: ...
-
-
-def _open_run(capacity: int, policy: Policy, seed: int, batch: int) -> _Run:
-    if batch == 1:
-        return _PerRequest(capacity, policy, seed)
-    return _PerBatch(capacity, policy, seed, batch)
-
-
-class _PerRequest:
-    """Get-then-insert per request: a compiled loop over the bare table, without values."""
-
-    def __init__(self, capacity: int, policy: Policy, seed: int) -> None:
-        self._of = (policy.name, capacity, seed)
-        self._table = open_table(capacity, policy, seed)
-        self._requests = self._hits = 0
-        self._seconds = 0.0
-        # Not to be timed: the first call of a process loads or compiles the kernel.
-        self._table.replay(np.empty(0, dtype=np.int64))
-
-    def feed(self, keys: Keys) -> None:
-        begin = perf_counter()
-        hits = self._table.replay(keys)
-        self._seconds += perf_counter() - begin
-        self._requests += len(keys)
-        self._hits += int(np.count_nonzero(hits))
-
-    def report(self) -> Report:
-        counters = self._table.counters()
-        return Report(
-            *self._of, self._requests, self._hits, counters[Counter.EVICTIONS], self._seconds
-        )
-
-
-class _PerBatch:
-    """Look a batch up, then insert what missed: the verbs of a program that works in batches."""
-
-    def __init__(self, capacity: int, policy: Policy, seed: int, batch: int) -> None:
-        self._of = (policy.name, capacity, seed)
-        self._batch = batch
-        self._seconds = 0.0
-        self._cache: predis.Cache[int, Any] = predis.Cache(
-            capacity, policy=policy, seed=seed, device="cpu", value=predis.Rows("uint8", ())
-        )
-        # Not to be timed, as above.
-        nothing = np.empty(0, dtype=np.int64)
-        self._cache.get_many(nothing)
-        self._cache.set_many(nothing, nothing.astype(np.uint8))
-
-    def feed(self, keys: Keys) -> None:
-        for low in range(0, len(keys), self._batch):
-            asked = keys[low : low + self._batch]
-            begin = perf_counter()
-            _, hit = self._cache.get_many(asked)
-            missed = asked[~hit]
-            self._cache.set_many(missed, np.zeros(len(missed), dtype=np.uint8))
-            self._seconds += perf_counter() - begin
-
-    def report(self) -> Report:
-        stats = self._cache.stats()
-        return Report(*self._of, stats.requests, stats.hits, stats.evictions, self._seconds)
-
-
-def _chunks(keys: Source, batch: int) -> Iterator[Keys]:
-    """Chunks that end where batches do, so that chunking changes no result."""
-    size = -(-CHUNK // batch) * batch
-    if isinstance(keys, Trace):
-        yield from keys.chunks(size)
-    elif isinstance(keys, Iterable) and not isinstance(keys, np.ndarray | Sequence):
-        yield from rechunk(map(_as_keys, keys), size)
-    else:
-        whole = _as_keys(keys)
-        for low in range(0, len(whole), size):
-            yield whole[low : low + size]
-
-
-def _as_keys(keys: npt.ArrayLike) -> Keys:
-    array = np.asarray(keys)
-    if array.ndim != 1 or (array.dtype.kind not in "iu" and len(array)):
-        raise TypeError(
-            f"keys: {array.dtype} of shape {array.shape}; a trace is one dimension of integers"
-        )
-    return np.require(array, np.int64, ["C_CONTIGUOUS", "WRITEABLE"])
+def _bound(size: Size | Memory, census: Census, values: Values) -> Bound:
+    """What a cache of some size may hold."""
+    if isinstance(size, Size):
+        return Bound(size.of(census.distinct), None, values.have_sizes)
+    memory = size.of(census.bytes)
+    slots = SLOTS_PER_VALUE * memory * census.distinct // max(1, census.bytes)
+    return Bound(max(1, min(slots, census.distinct)), memory, True)

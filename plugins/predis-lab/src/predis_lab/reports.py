@@ -9,23 +9,31 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
+from predis_lab.curves import Curve, by_trace, shown_sizes
 from predis_lab.expected import SETTLED, Excess, mean_points, worst_points
+from predis_lab.measures import Measure, measures, shown_entries
 
 if TYPE_CHECKING:
-    from predis_lab.bench import Measured
     from predis_lab.demo import Result
     from predis_lab.replaying import Point
 
 
+# Characters of a bar that stands for a miss ratio of 1.
+BAR = 20
 # More labels than these under a small plot would run into each other.
 TICKS = 5
 
 
-def curve_table(points: Sequence[Point]) -> Table:
-    """Miss ratios: a row per trace and size, a column per policy, the lowest of a row in bold."""
+def curve_tables(points: Sequence[Point]) -> list[Table]:
+    """A table of each measure that is known of the points."""
+    return [_curve_table(points, measure) for measure in measures(points)]
+
+
+def _curve_table(points: Sequence[Point], measure: Measure) -> Table:
+    """A row per trace and size, a column per policy, the lowest of a row in bold."""
     policies = list(dict.fromkeys(point.policy for point in points))
     seeds = len(points[0].reports)
-    table = Table(title="Miss ratio" + (f", mean of {seeds} hash seeds" if seeds > 1 else ""))
+    table = Table(title=measure.name + (f", mean of {seeds} hash seeds" if seeds > 1 else ""))
     table.add_column("trace", overflow="fold")
     for column in ("size", "entries", "requests", *policies):
         table.add_column(column, justify="right", no_wrap=True)
@@ -34,12 +42,38 @@ def curve_table(points: Sequence[Point]) -> Table:
         rows.setdefault((point.trace, str(point.size)), {})[point.policy] = point
     for (trace, size), by_policy in rows.items():
         first = next(iter(by_policy.values()))
-        best = min(point.miss_ratio for point in by_policy.values())
-        ratios = [f"{by_policy[name].miss_ratio:.4f}" for name in policies]
+        best = min(map(measure.of, by_policy.values()))
+        ratios = [f"{measure.of(by_policy[name]):.4f}" for name in policies]
         shown = [f"[bold]{text}[/]" if text == f"{best:.4f}" else text for text in ratios]
         table.add_row(
-            escape(trace), size, f"{first.entries:,}", f"{first.reports[0].requests:,}", *shown
+            escape(trace), size, shown_entries(first), f"{first.reports[0].requests:,}", *shown
         )
+    return table
+
+
+def size_tables(curves: Sequence[Curve]) -> list[Table]:
+    """A table per trace: the curve of lru as bars, and each policy at the sizes it is known for."""
+    return [_size_table(trace, of_trace) for trace, of_trace in by_trace(curves).items()]
+
+
+def _size_table(trace: str, curves: Sequence[Curve]) -> Table:
+    lru = curves[0].lru
+    exact = lru.rate == 1
+    sampled = f"{lru.sampled:,} of {lru.requests:,} requests, ± the standard error"
+    table = Table(
+        title=f"Miss ratio of {escape(trace)} by size",
+        caption=f"lru from {'all requests' if exact else sampled}; policies simulated in miniature",
+    )
+    table.add_column("entries", justify="right", no_wrap=True)
+    table.add_column("lru, every size", no_wrap=True)
+    for curve in curves:
+        table.add_column(curve.live.policy, justify="right", no_wrap=True)
+    for size in shown_sizes(lru).tolist():
+        ratio = lru.miss_ratio(size)
+        error = float(lru.error[lru.sizes == size][0])
+        bar = "█" * round(BAR * ratio)
+        known = f"{ratio:.4f}" + ("" if exact else f" ±{error:.4f}")
+        table.add_row(f"{size:,}", f"{known} {bar}", *(curve.live_ratio(size) for curve in curves))
     return table
 
 
@@ -94,25 +128,6 @@ def demo_table(results: Sequence[Result]) -> Table:
             *(f"{latency * 1e3:.2f}" for latency in result.latencies),
         )
         last = result.workload
-    return table
-
-
-def bench_table(measured: Measured) -> Table:
-    """One row of the benchmark: a line per contender, the median first, the spread beside it."""
-    table = Table(title=measured.title, title_justify="left")
-    table.add_column("")
-    for column in ("ns per key", "lowest", "highest", "M keys/s", "time over Predis'"):
-        table.add_column(column, justify="right")
-    for name, nanoseconds in measured.medians.items():
-        low, high = min(measured.nanoseconds[name]), max(measured.nanoseconds[name])
-        table.add_row(
-            name,
-            f"{nanoseconds:.1f}",
-            f"{low:.1f}",
-            f"{high:.1f}",
-            f"{1e3 / nanoseconds:.2f}",
-            f"{measured.ratios[name]:.2f}×",
-        )
     return table
 
 

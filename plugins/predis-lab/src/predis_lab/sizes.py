@@ -1,9 +1,11 @@
-"""Cache sizes as a person writes them: a number of entries, or a share of the distinct keys."""
+"""Cache sizes as a person writes them: entries or bytes, or a share of all there are."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+
+from predis_core.plugin import ByteSize
 
 _ENTRIES = re.compile(r"[0-9][0-9_]*")
 _PERCENT = re.compile(r"([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\s*%")
@@ -41,3 +43,39 @@ class Size:
 
     def __str__(self) -> str:
         return f"{self.entries:,}" if self.share is None else f"{self.share * 100:g}%"
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """One of `bytes` (at least 1) and `share` (above 0, at most 1) is set."""
+
+    bytes: int | None = None
+    share: float | None = None
+
+    @classmethod
+    def parse(cls, memory: str | int | Memory) -> Memory:
+        """Read "64MiB", 65536 or "1%". Raises ValueError."""
+        if isinstance(memory, Memory):
+            return memory
+        try:
+            if isinstance(memory, str) and memory.strip().endswith("%"):
+                return cls(share=Size.parse(memory).share)
+            if (size := ByteSize.parse(memory)) > 0:
+                return cls(bytes=size)
+        except ValueError:
+            pass
+        raise ValueError(
+            f"memory {memory!r}: write bytes such as 64MiB, or a share of what the values of all "
+            "keys take such as 1% (above 0%, at most 100%)"
+        )
+
+    def of(self, total: int) -> int:
+        """Bytes where all values take `total`: a share is rounded, at least 1."""
+        if self.bytes is not None:
+            return self.bytes
+        return max(1, round((self.share or 0.0) * total))
+
+    def __str__(self) -> str:
+        if self.bytes is not None:
+            return str(ByteSize(self.bytes))
+        return f"{(self.share or 0.0) * 100:g}% of bytes"

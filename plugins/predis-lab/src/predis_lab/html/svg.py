@@ -30,14 +30,14 @@ def inline_svg(figure: Figure, prefix: str, alt: str) -> Markup:
     import matplotlib as mpl
 
     drawn = StringIO()
-    # Without a salt, ids are random.
+    # Without a salt, ids are random; with one, those of some clip paths still are.
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": prefix}):
         figure.savefig(drawn, format="svg", metadata=_NO_METADATA)
     root = ElementTree.fromstring(drawn.getvalue())
-    referred = _referred(root)
+    names = _names(root, prefix)
     for element in root.iter():
         element.tag = element.tag.rpartition("}")[2]
-        element.attrib = _attributes(element, referred, prefix)
+        element.attrib = _attributes(element, names)
     for parent in list(root.iter()):
         # matplotlib's rule for every element would be one for the whole page; it is in the page's.
         for child in parent.findall("style"):
@@ -47,31 +47,34 @@ def inline_svg(figure: Figure, prefix: str, alt: str) -> Markup:
     return Markup(ElementTree.tostring(root, encoding="unicode"))
 
 
-def _referred(root: ElementTree.Element) -> set[str]:
-    """The ids that something refers to; matplotlib gives one to every group."""
-    found = set()
+def _names(root: ElementTree.Element, prefix: str) -> dict[str, str]:
+    """New ids for those that something refers to; matplotlib gives one to every group."""
+    names: dict[str, str] = {}
     for element in root.iter():
         for name, value in element.attrib.items():
-            if name.endswith("href"):
-                found.add(value.removeprefix("#"))
-            found.update(_REFERENCE.findall(value))
-    return found
+            referred = [value.removeprefix("#")] if name.endswith("href") else []
+            for each in (*referred, *_REFERENCE.findall(value)):
+                names.setdefault(each, f"{prefix}-{len(names)}")
+    return names
 
 
-def _attributes(element: ElementTree.Element, referred: set[str], prefix: str) -> dict[str, str]:
+def _attributes(element: ElementTree.Element, names: dict[str, str]) -> dict[str, str]:
+    def renamed(text: str) -> str:
+        return _REFERENCE.sub(lambda found: f"url(#{names[found[1]]})", text)
+
     kept = {}
     for name, value in element.attrib.items():
         bare = name.rpartition("}")[2]
         if bare == "id":
-            if value in referred:
-                kept["id"] = f"{prefix}-{value}"
+            if value in names:
+                kept["id"] = names[value]
         elif bare == "href":
-            kept["href"] = f"#{prefix}-{value.removeprefix('#')}"
+            kept["href"] = f"#{names[value.removeprefix('#')]}"
         elif bare == "style":
             themed = _COLOR.sub(lambda found: _VARIABLES[found[0]], value)
-            kept["style"] = _FONT.sub("inherit", _REFERENCE.sub(rf"url(#{prefix}-\1)", themed))
+            kept["style"] = _FONT.sub("inherit", renamed(themed))
         else:
-            kept[bare] = _REFERENCE.sub(rf"url(#{prefix}-\1)", value)
+            kept[bare] = renamed(value)
             if value in _VARIABLES:
                 # A presentation attribute takes no variable, a style does.
                 kept["style"] = f"{bare}: {_VARIABLES[kept.pop(bare)]}"

@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
-from predis_lab.traces.binary import Keys
+from predis_lab.traces.binary import Chunk, Keys, Sized, with_sizes
 from predis_lab.traces.errors import TraceError
 from predis_lab.traces.trace import CHUNK, FORMATS, Trace, open_trace, rechunk
 
-__all__ = ["CHUNK", "FORMATS", "Keys", "Trace", "TraceError", "open_trace", "rechunk"]
+__all__ = [
+    "CHUNK",
+    "FORMATS",
+    "Chunk",
+    "Keys",
+    "Sized",
+    "Trace",
+    "TraceError",
+    "open_trace",
+    "rechunk",
+    "with_sizes",
+]

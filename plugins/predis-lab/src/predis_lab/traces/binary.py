@@ -12,6 +12,12 @@ import numpy.typing as npt
 from predis_lab.traces.errors import TraceError
 
 Keys = npt.NDArray[np.int64]
+Sized = npt.NDArray[np.void]
+"""Requests of `SIZED`: keys, and the bytes of their values."""
+Chunk = npt.NDArray[Any]
+"""Requests: either of the two."""
+
+SIZED = np.dtype([("key", "i8"), ("size", "i8")])
 
 # One request of libCacheSim's oracleGeneral: seconds, object, bytes, index of its next request.
 ORACLE_RECORD = np.dtype([("time", "<u4"), ("id", "<u8"), ("size", "<u4"), ("next", "<i8")])
@@ -22,6 +28,13 @@ def as_int64(values: npt.NDArray[np.integer[Any]]) -> Keys:
     if values.dtype.kind == "u":
         return values.astype(np.uint64).view(np.int64)
     return values.astype(np.int64, copy=False)
+
+
+def with_sizes(keys: Keys, sizes: npt.ArrayLike) -> Sized:
+    """Put n keys and n sizes together."""
+    both = np.empty(len(keys), SIZED)
+    both["key"], both["size"] = keys, sizes
+    return both
 
 
 def _records(
@@ -82,5 +95,11 @@ def npy(stream: BinaryIO, path: Path, size: int) -> Iterator[Keys]:
 
 def oracle_general(stream: BinaryIO, path: Path, size: int) -> Iterator[Keys]:
     """Object ids of a libCacheSim oracleGeneral file: packed records of 24 bytes, <IQIq."""
+    for requests in oracle_general_with_sizes(stream, path, size):
+        yield np.ascontiguousarray(requests["key"])
+
+
+def oracle_general_with_sizes(stream: BinaryIO, path: Path, size: int) -> Iterator[Sized]:
+    """Object ids and their bytes, of the same files."""
     for records in _records(stream, path, ORACLE_RECORD, size, None):
-        yield as_int64(records["id"])
+        yield with_sizes(as_int64(records["id"]), records["size"])

@@ -10,7 +10,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import BinaryIO
 
-from predis_lab.traces.binary import Keys
+from predis_lab.traces.binary import Chunk, with_sizes
 from predis_lab.traces.errors import TraceError
 from predis_lab.traces.text import integer, keys_of
 
@@ -23,30 +23,48 @@ Row = list[str]
 
 
 def delimited(
-    stream: BinaryIO, path: Path, size: int, column: str | int | None, delimiter: str
-) -> Iterator[Keys]:
+    stream: BinaryIO,
+    path: Path,
+    size: int,
+    column: str | int | None,
+    delimiter: str,
+    sizes: str | int | None = None,
+) -> Iterator[Chunk]:
     """Keys of `column`: a name out of the header, or an index from 0 (negative from the end).
 
     None takes the only column, or the first of key, id and obj_id that the header has. With an
-    index, the first row is a header if its field is no integer and the second row's is.
+    index, the first row is a header if its field is no integer and the second row's is. `sizes`
+    names the column with the bytes of values; None: there is none.
     """
     lines = io.TextIOWrapper(stream, "utf-8", errors=UNDECODED, newline="")
     rows = csv.reader(lines, delimiter=delimiter)
     fields: list[bytes] = []
+    weights: list[int] = []
+
+    def taken() -> Chunk:
+        keys = keys_of(fields)
+        requests = keys if sizes is None else with_sizes(keys, weights)
+        fields.clear()
+        weights.clear()
+        return requests
+
     try:
         head = list(islice(_filled(rows), 2))
         if not head:
             return
         index, header = _locate(path, head, column)
+        at = None if sizes is None else _locate(path, head, sizes)[0]
         for row in chain(head[header:], _filled(rows)):
             fields.append(row[index].strip().encode("utf-8", UNDECODED))
+            if at is not None:
+                weights.append(_size(path, row[at], rows.line_num))
             if len(fields) == size:
-                yield keys_of(fields)
-                fields.clear()
+                yield taken()
     except IndexError:
+        missing = index if at is None or len(fields) == len(weights) else at
         raise TraceError(
             path,
-            f"the row has too few columns: there is none at index {index}",
+            f"the row has too few columns: there is none at index {missing}",
             where=f"line {rows.line_num:,}",
         ) from None
     except csv.Error as error:
@@ -55,7 +73,14 @@ def delimited(
             f"is not readable as delimited text ({error}): pass the format= it has",
             where=f"line {rows.line_num:,}",
         ) from error
-    yield keys_of(fields)
+    yield taken()
+
+
+def _size(path: Path, field: str, line: int) -> int:
+    size = integer(field.strip().encode("utf-8", UNDECODED))
+    if size is None or size < 0:
+        raise TraceError(path, f"the size {field!r} is no number of bytes", where=f"line {line:,}")
+    return size
 
 
 def _filled(rows: Iterator[Row]) -> Iterator[Row]:

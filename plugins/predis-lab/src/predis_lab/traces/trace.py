@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from predis_lab.traces import binary, delimited, text
-from predis_lab.traces.binary import Keys
+from predis_lab.traces.binary import Keys, Sized
 from predis_lab.traces.errors import TraceError
 from predis_lab.traces.streams import COMPRESSIONS, open_bytes
 
@@ -72,6 +72,27 @@ class Trace:
         with open_bytes(self.path) as stream:
             yield from rechunk(self._read_from(stream, size), size)
 
+    def sized_chunks(self, column: str | int, size: int = CHUNK) -> Iterator[Sized]:
+        """The keys and the bytes of their values, `size` requests at a time. Raises TraceError.
+
+        column: csv and tsv: the one with the bytes, a name or an index; oracle: "size"
+        """
+        with open_bytes(self.path) as stream:
+            if self.format in DELIMITERS:
+                delimiter = DELIMITERS[self.format]
+                requests = delimited.delimited(
+                    stream, self.path, size, self.column, delimiter, column
+                )
+            elif self.format == "oracle" and column == "size":
+                requests = binary.oracle_general_with_sizes(stream, self.path, size)
+            else:
+                raise TraceError(
+                    self.path,
+                    f"has no column {column!r} with sizes: csv and tsv may have one, oracle has "
+                    "'size'; for others give a distribution of sizes",
+                )
+            yield from rechunk(requests, size)
+
     def read(self) -> Keys:
         """All keys at once, int64[requests]: for traces that fit into memory."""
         return np.concatenate([*self.chunks(), np.empty(0, dtype=np.int64)])
@@ -109,9 +130,9 @@ def open_trace(
     return Trace(path, known, column)
 
 
-def rechunk(arrays: Iterable[Keys], size: int) -> Iterator[Keys]:
+def rechunk(arrays: Iterable[Any], size: int) -> Iterator[Any]:
     """The same keys in arrays of exactly `size`, the last one shorter; holds about one of each."""
-    parts: list[Keys] = []
+    parts: list[Any] = []
     held = 0
     for array in arrays:
         at = 0

@@ -1,0 +1,1 @@
+"""`predis bench`: Predis beside other caches, the bars that it has to hold, and physical limits."""

@@ -1,0 +1,166 @@
+"""A cache in a table of another size, while other threads go on; `table.moving` tells how."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from predis_core import planning
+from predis_core.clock import NANOSECONDS, Clock, stopwatch
+from predis_core.errors import CacheBusy, CacheClosed, DeviceError
+from predis_core.intake import Intake
+from predis_core.listening import Listeners
+from predis_core.stores import Store
+from predis_core.table.cpu import CpuTable
+from predis_core.table.interface import CacheTable
+from predis_core.table.keys import KeyCodec
+from predis_core.table.layout import Layout
+from predis_core.table.moving import Move
+
+if TYPE_CHECKING:
+    from predis_core.native import Scalars
+    from predis_core.table.context import Context
+
+
+class ResizeReport(msgspec.Struct, frozen=True):
+    """What a resize did.
+
+    Attributes:
+        moved: entries that came over.
+        evicted: entries that left because they, or others, did not fit.
+        seconds: how long it took.
+    """
+
+    moved: int
+    evicted: int
+    seconds: float
+
+
+class Turn:
+    """What threads take one after the other.
+
+    While a thread has one, it may only take a higher one, of whichever cache: so nobody waits in a
+    circle, whatever finalisers and codecs do.
+
+    Args:
+        name: of the cache.
+        rank: 1 for its capacity, 2 for its table.
+    """
+
+    _mine = threading.local()
+
+    def __init__(self, name: str, rank: int) -> None:
+        self._name = name
+        self._rank = rank
+        self._before = 0
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        before = getattr(self._mine, "rank", 0)
+        if before >= self._rank:
+            raise CacheBusy(
+                f"cache {self._name!r}: resizes, snapshots and changes of namespaces take turns, "
+                "and this thread is in one of them; call the next when it has returned"
+            )
+        self._lock.acquire()
+        self._before, self._mine.rank = before, self._rank
+
+    def __exit__(self, *raised: object) -> None:
+        self._mine.rank = self._before
+        self._lock.release()
+
+
+class Resizable:
+    """A cache whose table can be replaced by a larger or smaller one."""
+
+    if TYPE_CHECKING:
+        name: str
+        _native: Context
+        _scalars: Scalars
+        _table: CacheTable
+        _store: Store
+        _codec: KeyCodec
+        _clock: Clock
+        _intake: Intake
+        _listeners: Listeners
+        _seed: int
+        _turn: Turn
+
+        def _check(self) -> None: ...
+
+        def _memory_for(self, capacity: int) -> int | None: ...
+
+    def _rebuild(self, capacity: int) -> ResizeReport:
+        """Move all entries to a table of that capacity; see `Cache.resize`."""
+        begin = stopwatch()
+        with self._turn:
+            self._check()
+            self._settle()
+            old = self._resized()
+            if old.is_sealed:
+                raise CacheClosed(
+                    f"cache {self.name!r} is being closed; open another with Cache(...)"
+                )
+            if capacity == old.layout.slots:
+                return ResizeReport(0, 0, 0.0)
+            move = Move(
+                old, self._made(capacity), self._listeners.tell if self._listeners else None
+            )
+            if not move.begin():
+                raise CacheBusy(
+                    f"cache {self.name!r}: it cannot be resized while entries are pinned; leave "
+                    "the contexts of pinned() first"
+                )
+            self._settle()
+        return ResizeReport(*move.totals(), (stopwatch() - begin) / NANOSECONDS)
+
+    def _made(self, capacity: int) -> CpuTable:
+        """Return an empty table like the present one."""
+        old, key_refs = self._resized(), self._codec.has_refs
+        planned = planning.plan(
+            old.given,
+            self._store,
+            key_refs=key_refs,
+            capacity=capacity,
+            memory=self._memory_for(capacity),
+            costs=self._intake.keeps_costs,
+        )
+        holding = self._store.hold(capacity, planned.values)
+        return CpuTable(
+            Layout.build(capacity),
+            old.given,
+            self._seed,
+            holding.column,
+            key_refs=key_refs,
+            limit=holding.limit,
+            arena=holding.arena,
+            live=old.policy,
+        )
+
+    def _settle(self) -> None:
+        """Carry over what is left to be, also by a resize that was interrupted."""
+        move = self._resized()._move
+        if move is not None:
+            for _ in move.steps(self._clock.monotonic):
+                pass
+            self._intake.table = self._table = move.successor
+            self._scalars.drop(self)
+
+    def _resized(self) -> CpuTable:
+        """Return the table, one whose entries can move to another."""
+        return self._cpu_table("is no resize")
+
+    def _cpu_table(self, what: str) -> CpuTable:
+        """Return the table, which has to be on the CPU.
+
+        Args:
+            what: there, and nowhere else, for the message.
+
+        Raises:
+            DeviceError: if it is on a GPU.
+        """
+        if isinstance(self._table, CpuTable):
+            return self._table
+        raise DeviceError(f"cache {self.name!r} is on a GPU, where there {what}; use device='cpu'")

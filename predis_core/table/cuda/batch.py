@@ -1,0 +1,108 @@
+"""A batch on its way through the kernels: its words, and the arrays that they lead to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from predis_core.errors import ValueShapeError
+from predis_core.table.cuda.device import Device
+from predis_core.table.cuda.source import BATCH, place_of, words_of
+from predis_core.table.interface import Int64s, Keys
+
+_AT = place_of(BATCH)
+
+
+class Batch:
+    """The words of a batch.
+
+    Args:
+        device: where it is.
+        launch: has a number of threads run a kernel, given the words.
+        row_bytes: of a value.
+        keys, now: as a verb has them.
+    """
+
+    def __init__(
+        self,
+        device: Device,
+        launch: Callable[[str, int, Int64s], None],
+        row_bytes: int,
+        keys: Keys,
+        now: int,
+    ) -> None:
+        self.n = len(keys.words)
+        self._device = device
+        self._launch = launch
+        self._row_bytes = row_bytes
+        self._is_resident = device.holds(keys.words)
+        self._words = words_of(BATCH, n=self.n, now=now)
+        self._arrays: dict[str, Any] = {}
+        self.take("words", keys.words, np.int64)
+
+    def set(self, **words: int) -> None:
+        """Say what some words are."""
+        for name, value in words.items():
+            self._words[_AT[name]] = value
+
+    def room(self, name: str, dtype: Any, count: int | None = None) -> Any:
+        """Return room for what the kernels write: one item per position, or `count`."""
+        return self._point(name, self._device.empty(self.n if count is None else count, dtype))
+
+    def zeros(self, name: str, dtype: Any, count: int) -> Any:
+        """Return zeros for the kernels."""
+        return self._point(name, self._device.zeros(count, dtype))
+
+    def take(self, name: str, given: Any, dtype: Any) -> None:
+        """Have what came with the batch on the device, if something came."""
+        if given is not None:
+            self._point(name, self._device.take(given, dtype))
+
+    def rows_for(self, out: Any) -> Any:
+        """Have the rows of a lookup go to `out`; return where they go if that is of the host."""
+        if not self._device.holds(out):
+            return self.room("values", np.uint8, self.n * self._row_bytes)
+        rows = self._device.take(out, np.uint8)
+        if self._device.address(rows) != self._device.address(out):
+            raise ValueShapeError(
+                "out: rows cannot be copied to this array of the device; pass one in C order that "
+                "begins at a multiple of 16 bytes"
+            )
+        self._point("values", rows)
+        return None
+
+    def answer(self, array: Any) -> npt.NDArray[Any]:
+        """Return a result where the batch's keys are."""
+        found: npt.NDArray[Any] = array if self._is_resident else self._device.give(array)
+        return found
+
+    def _point(self, name: str, array: Any) -> Any:
+        self._arrays[name] = array  # until the kernels are launched, and beyond: see `array`
+        self._words[_AT[name]] = self._device.address(array)
+        return array
+
+    def array(self, name: str) -> Any:
+        """Return an array by its name."""
+        return self._arrays[name]
+
+    def launch(self, kernel: str, threads_each: int = 1) -> None:
+        """Have a kernel go over the batch, with so many threads for each position."""
+        if self.n:
+            self._launch(kernel, self.n * threads_each, self._words)
+
+    def unite(self) -> None:
+        """Find the position that counts of each key."""
+        places = 1 << (2 * self.n).bit_length()
+        self.zeros("places", np.uint32, places)
+        self.set(places_mask=places - 1)
+        self.launch("unite")
+
+    def make_log(self) -> None:
+        """Have room for what leaves: for one position two entries may."""
+        self.zeros("reasons", np.uint8, 2 * self.n)
+        self.room("held", np.int64, 2 * self.n)
+        self.room("spent", np.int64, 2 * self.n)
+        self.room("rows", np.uint8, 2 * self.n * self._row_bytes)

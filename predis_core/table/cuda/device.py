@@ -1,0 +1,62 @@
+"""What a table asks of the memory that it lies in: room, copies, and kernels to launch."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy.typing as npt
+
+from predis_core.policies.contract import Policy
+from predis_core.table.interface import Int64s
+
+
+class Kernels(Protocol):
+    """The compiled program of a table."""
+
+    def launch(self, kernel: str, threads: int, table: Int64s, batch: Int64s) -> None:
+        """Have at least so many threads run a kernel, or fewer that take turns.
+
+        Args:
+            kernel: its name in the source.
+            table, batch: the words of its two structs; both are copied before this returns.
+        """
+        ...
+
+
+class Device(Protocol):
+    """A memory and its processor; everything happens in the order in which it is asked for."""
+
+    def zeros(self, count: int, dtype: Any) -> Any:
+        """Return an array of zeros, 16-byte aligned."""
+        ...
+
+    def empty(self, count: int, dtype: Any) -> Any:
+        """Return an array of anything, 16-byte aligned."""
+        ...
+
+    def take(self, array: Any, dtype: Any) -> Any:
+        """Return a one-dimensional, 16-byte aligned array of the device with an array's content.
+
+        It is the array itself if that is one already.
+        """
+        ...
+
+    def give(self, array: Any) -> npt.NDArray[Any]:
+        """Return a copy of an array of the device in host memory; waits for what is under way."""
+        ...
+
+    def holds(self, array: Any) -> bool:
+        """Return whether an array lies on the device, and so stays there."""
+        ...
+
+    def address(self, array: Any) -> int:
+        """Return where an array of the device lies."""
+        ...
+
+    def sort(self, array: Any) -> None:
+        """Sort an array of the device, uint64[n], in place."""
+        ...
+
+    def load(self, policy: Policy, row_bytes: int) -> Kernels:
+        """Return the program of a table, compiled or from the cache on disk; see `source`."""
+        ...

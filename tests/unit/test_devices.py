@@ -1,0 +1,130 @@
+"""Which device a cache is on, and what is said where it cannot be on the one asked for."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import predis_core as predis
+from predis_core import Cache, devices, policies
+from predis_core.errors import CacheClosed, ConfigurationError, DeviceError
+from predis_core.table.cpu import CpuTable
+from predis_core.table.cuda.shared import SharedGpuTable
+from tests.support.gpu import open_on_host
+
+ROWS = predis.Rows("int64")
+REFUSED = {
+    "no such device": ({"device": "gpu"}, "device: expected 'auto', 'cpu', 'cuda' or 'cuda:N'"),
+    "no number": ({"device": "cuda:x"}, "device: expected 'auto', 'cpu', 'cuda' or 'cuda:N'"),
+    "objects": (
+        {"value": predis.Objects()},
+        "value: a cache on cuda holds Rows(dtype, shape), got Objects(); use device='cpu'",
+    ),
+    "blobs": (
+        {"value": predis.Blobs(), "memory": "1MiB"},
+        "value: a cache on cuda holds Rows(dtype, shape), got Blobs(); use device='cpu'",
+    ),
+    "other keys": (
+        {"keys": "str"},
+        "keys: a cache on cuda takes int64 keys, got 'str'; use device='cpu'",
+    ),
+    "sampling": (
+        {"sampling": 0.5},
+        "sampling: a cache on cuda does not follow lookups; leave it out, with the plugins that "
+        "ask for it, or use device='cpu'",
+    ),
+}
+
+
+def fail(number: int) -> Any:
+    raise DeviceError(f"cuda:{number} is gone")
+
+
+@pytest.mark.parametrize("refused", REFUSED)
+def test_what_a_gpu_cannot_have_is_refused_by_its_name(refused: str) -> None:
+    arguments, message = REFUSED[refused]
+    with pytest.raises(ConfigurationError, match="^" + re.escape(message)):
+        Cache(9, **{"value": ROWS, "device": "cuda"} | arguments)
+
+
+def test_a_gpu_that_is_asked_for_by_name_has_to_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "open_gpu", fail)
+    for device, number in (("cuda", 0), ("cuda:0", 0), ("cuda:12", 12)):
+        with pytest.raises(DeviceError, match=f"^cuda:{number} is gone$"):
+            Cache(9, value=ROWS, device=device)
+
+
+def test_auto_is_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "open_gpu", fail)
+    assert isinstance(Cache(9, value=ROWS, policy="lru")._table, CpuTable)
+
+
+def test_a_gpu_takes_the_first_candidate(monkeypatch: pytest.MonkeyPatch) -> None:
+    open_on_host(monkeypatch)
+    cache = Cache[int, int](
+        9,
+        value=ROWS,
+        policy=policies.auto(policies.get("lru"), policies.get("fifo")),
+        device="cuda",
+    )
+    assert cache.policy == "lru"
+
+
+def test_what_a_cache_on_a_gpu_cannot_do_names_the_way_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    open_on_host(monkeypatch)
+    cache = Cache[int, int](9, value=ROWS, policy="lru", device="cuda", name="rows")
+    cache[1] = 2
+    for call, what in (
+        (lambda: cache.resize(20), "is no resize"),
+        (lambda: cache.namespace("a"), "are no namespaces"),
+        (lambda: cache.snapshot(tmp_path / "file"), "are no snapshots"),
+        (lambda: cache.restore(tmp_path / "file"), "are no snapshots"),
+    ):
+        message = f"cache 'rows' is on a GPU, where there {what}; use device='cpu'"
+        with pytest.raises(DeviceError, match=f"^{re.escape(message)}$"):
+            call()
+    assert dict(cache.items()) == {1: 2}
+    assert cache.capacity == 9
+
+
+def test_single_keys_go_on_in_python_however_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    open_on_host(monkeypatch)
+    cache = Cache[int, int](9, value=ROWS, policy="lru", device="cuda")
+    cache[1] = 2
+    assert all(1 in cache and cache[1] == 2 for _ in range(150))
+
+
+def test_a_closed_cache_on_a_gpu_lets_nothing_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    open_on_host(monkeypatch)
+    cache = Cache[int, int](9, value=ROWS, policy="lru", device="cuda")
+    cache[1] = 2
+    told: list[Any] = []
+    cache.add_removal_listener(told.append)
+    pins = cache.pinned([1])
+    cache.close()
+    assert [list(each.reasons) for each in told] == [["cleared"]]
+    assert cache._table.size() == 0
+    assert not cache._intake.put(cache._codec.encode([3]), ROWS.admit([3], 1), 0, None).stored.any()
+    with pytest.raises(CacheClosed), pins:
+        pass
+
+
+def test_a_configuration_may_name_a_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    open_on_host(monkeypatch)
+    rows = {"kind": "rows", "dtype": "int64"}
+    section = {"capacity": 9, "policy": "lru", "device": "cuda:1", "value": rows}
+    with predis.open({"cache": section}) as cache:
+        assert isinstance(cache._table, SharedGpuTable)
+    spaces = {"namespaces": {"a": {"capacity": 2}}}
+    with predis.open({"cache": section | spaces | {"device": "auto"}}) as cache:
+        assert isinstance(cache._table, CpuTable)
+    message = (
+        "<dict>: cache.namespaces: a cache on cuda:1 has none; leave them out, or use device='cpu'"
+    )
+    with pytest.raises(ConfigurationError, match=f"^{re.escape(message)}$"):
+        predis.open({"cache": section | spaces})
