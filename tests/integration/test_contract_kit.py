@@ -90,7 +90,7 @@ FAULTY = {
             "def __init__(self, options): ...",
             "def __init__(self, options):\n"
             "        threading.Thread(\n"
-            "            target=threading.Event().wait, name=str(id(self)), daemon=True\n"
+            "            target=threading.Event().wait, daemon=True\n"
             "        ).start()",
         ),
         "",

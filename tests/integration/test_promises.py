@@ -25,7 +25,7 @@ from predis_core.errors import (
     NotPicklable,
 )
 from tests.support.combinations import Combination, plain
-from tests.support.crew import Crew, wait_until
+from tests.support.crew import PATIENCE, Crew, wait_until
 
 
 def forbidden(ids: Any) -> Any:
@@ -216,8 +216,8 @@ def test_a_batch_loads_its_own_ids_before_it_waits(combination: Combination, cre
     assert not second.done()
 
     may_end.set()
-    assert plain(first.result(10)) == combination.values([1, 2])
-    assert plain(second.result(10)) == combination.values([2, 3, 1, 4])
+    assert plain(first.result(PATIENCE)) == combination.values([1, 2])
+    assert plain(second.result(PATIENCE)) == combination.values([2, 3, 1, 4])
     stats = cache.stats()
     assert (stats.loads, stats.loads_saved) == (4, 2)
 
@@ -276,7 +276,7 @@ def test_a_set_that_is_halfway_when_a_load_begins_wins_as_well(crew: Crew) -> No
         def monotonic(self) -> int:
             if threading.current_thread().name == "setter":
                 setting.set()
-                loading.wait(10)
+                loading.wait(PATIENCE)
             return super().monotonic()
 
     cache = predis.Cache[str, str](10, clock=Gate())
@@ -288,13 +288,13 @@ def test_a_set_that_is_halfway_when_a_load_begins_wins_as_well(crew: Crew) -> No
 
     def loader(ids: list[str]) -> list[str]:
         loading.set()
-        stored.wait(10)
+        stored.wait(PATIENCE)
         return ["loaded"]
 
     setter = crew.start(set_it)
-    assert setting.wait(10)
+    assert setting.wait(PATIENCE)
     assert cache.get_or_load_many(["k"], loader) == ["loaded"]
-    setter.result(10)
+    setter.result(PATIENCE)
     assert cache["k"] == "set"
 
 

@@ -32,15 +32,17 @@ def of(key: int) -> bytes:
 
 @pytest.mark.parametrize("keys", ["int64", "any"])
 def test_blobs_come_back(path: Path, keys: Any) -> None:
-    cache = blobs(keys=keys)
+    clock = predis.ManualClock()
+    cache = blobs(keys=keys, clock=clock)
     cache.set_many(range(200), [of(key) for key in range(200)], ttl=[100.0, 0.5] * 100)
     held = dict(cache.items())
     assert cache.snapshot(path).entries == len(held)
-    other = blobs(keys=keys, capacity=900)
+    other = blobs(keys=keys, capacity=900, clock=clock)
+    clock.advance(0.25)
     report = other.restore(path)
     assert (report.entries, report.restored) == (len(held), len(held))
     assert dict(other.items()) == held
-    assert 0 < other.ttl_left(0) <= 100
+    assert [other.ttl_left(key) for key in (0, 1)] == [99.75, 0.25]
     assert snapshot.describe(path).header.value == "Blobs()"
 
 

@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from tests.support.crew import PATIENCE
+
 
 def recorded(calls: list[Any]) -> Callable[..., Any]:
     """Return a function that notes its arguments and returns a new object each time."""
@@ -27,7 +29,7 @@ class Gate:
 
     def __call__(self, x: Any) -> Any:
         self.runs.append(x)
-        assert self.release.wait(30)
+        assert self.release.wait(PATIENCE)
         return self._result(x)
 
 

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Any
 
 from tests.support.combinations import Combination, plain
+from tests.support.crew import PATIENCE
 
 
 class Source:
@@ -35,5 +36,5 @@ class Held(Source):
 
     def __call__(self, ids: Any) -> list[Any]:
         values = super().__call__(ids)
-        assert self.release.wait(30)
+        assert self.release.wait(PATIENCE)
         return values

@@ -46,7 +46,7 @@ def run(code: str, **environment: str) -> list[int]:
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     return [int(number) for number in done.stdout.split()]

@@ -79,7 +79,7 @@ def test_an_exception_keeps_the_cause_and_context_that_the_function_gave_it(
 def test_cached_exceptions_are_raised_again_as_fresh_copies(
     cache: predis.Cache[Any, Any],
 ) -> None:
-    @cache.memoize(cache_exceptions=(ArithmeticError, KeyError), ttl=10)
+    @cache.memoize(cache_exceptions=(ArithmeticError, KeyError), ttl="1h")
     def function(x: int) -> int:
         if x < 0:
             raise ValueError(x)

@@ -65,7 +65,7 @@ def test_only_lists_and_tuples_are_read_in_place(way: str) -> None:
 
 
 def test_references_are_as_before() -> None:
-    items = [b"%d" % number for number in range(300)]
+    items = [b"item %d" % number for number in range(300)]  # Python has one object per single byte
     before = list(map(sys.getrefcount, items))
     stored = Blobs().admit(items, len(items))
     assert list(map(sys.getrefcount, items)) == before

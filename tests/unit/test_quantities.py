@@ -116,11 +116,11 @@ def test_durations_read_well(seconds: float, text: str) -> None:
 
 @pytest.mark.parametrize("text", ["1e1" * 33, "1e1" * 33 + "!", "9" * 10**6 + "s", "1h" * 10**6])
 def test_texts_made_to_be_slow_are_not(text: str) -> None:
-    start = time.perf_counter()
+    start = time.thread_time()
     for parse in (Duration.parse, ByteSize.parse):
         with pytest.raises(ValueError, match=r"^expected a .* such as "):
             parse(text)
-    assert time.perf_counter() - start < 1
+    assert time.thread_time() - start < 1
 
 
 @pytest.mark.parametrize(

@@ -71,8 +71,10 @@ def test_threads_lose_nothing(crew: Crew) -> None:
             assert latencies.read().count <= 80_000
 
     crew.run(adding, adding, adding, adding, reading)
-    assert len(latencies.waiting) < 2 * telemetry.MANY
-    assert latencies.read().count == 80_000
+    # What came while another thread counted may still wait, however much it is, but not for long.
+    latencies.add(0)
+    assert len(latencies.waiting) < telemetry.MANY
+    assert latencies.read().count == 80_001
     assert latencies.read().sum == pytest.approx(4 * sum(range(20_000)) / 1e9)
 
 

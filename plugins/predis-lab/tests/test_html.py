@@ -506,7 +506,7 @@ class Browser:
             *options,
             page.as_uri(),
         ]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import random
 import socket
 import ssl
 import subprocess
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -20,7 +22,7 @@ from predis_prometheus import PrometheusConfig
 from predis_prometheus.plugin import VARIABLE, Prometheus
 from tests.support.counterparts import counterpart
 
-PATIENCE = 20.0
+PATIENCE = 120.0
 """Seconds for which a test waits for what another thread or process does."""
 
 
@@ -57,10 +59,37 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 
 @pytest.fixture
-def free_port() -> int:
-    """A port on which nobody listens, for now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+def find_port() -> Callable[[], int]:
+    """Finds a port on which nobody listens, for now.
+
+    It is none of those that the system gives to whoever asks for any, as other tests do meanwhile.
+    """
+
+    def find() -> int:
+        numbers = random.SystemRandom()
+        while True:
+            port = numbers.randrange(20_000, 32_000)
+            with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+                return port
+
+    return find
+
+
+@pytest.fixture
+def free_port(find_port: Callable[[], int]) -> int:
+    return find_port()
+
+
+@pytest.fixture
+def threads() -> Callable[[], list[str]]:
+    """Names the plugin's threads that began in this test, whatever others left."""
+    before = set(threading.enumerate())
+
+    def names() -> list[str]:
+        found = set(threading.enumerate()) - before
+        return [each.name for each in found if each.name.startswith("predis-prometheus")]
+
+    return names
 
 
 @pytest.fixture

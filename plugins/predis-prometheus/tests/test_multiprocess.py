@@ -27,6 +27,7 @@ from predis_core.plugin import Distribution, Sample, Snapshot
 from predis_prometheus.multiprocess import ProcessFiles
 from predis_prometheus.names import Names
 from predis_prometheus.plugin import VARIABLE
+from tests.support.crew import PATIENCE
 
 Eventually = Callable[[Callable[[], Any]], Any]
 HITS, SIZE, UP = telemetry.COUNTERS["hits"], telemetry.GAUGES["size"], telemetry.PLUGIN_UP
@@ -73,11 +74,11 @@ class Process:
         """End in good order."""
         assert self.popen.stdin is not None
         self.popen.stdin.close()
-        assert self.popen.wait(30) == 0
+        assert self.popen.wait(PATIENCE) == 0
 
     def kill(self) -> None:
         self.popen.send_signal(signal.SIGKILL)
-        self.popen.wait(30)
+        self.popen.wait(PATIENCE)
 
     def _line(self) -> str:
         assert self.popen.stdout is not None
@@ -193,16 +194,21 @@ def test_the_gauges_of_a_killed_process_are_removed(
 
 
 def test_what_the_service_itself_measures_is_beside_it(
-    process: Callable[..., Process], tmp_path: Path, free_port: int, fetch: Callable[..., Any]
+    process: Callable[..., Process],
+    tmp_path: Path,
+    free_port: int,
+    fetch: Callable[..., Any],
+    eventually: Eventually,
 ) -> None:
     service = process({"port": free_port, "interval": "100ms"}, **{VARIABLE: str(tmp_path)})
     service.do("from prometheus_client import Counter, Gauge; asked = Counter('asked', 'Asked.')")
     service.do("held = Gauge('held', 'Held.', multiprocess_mode='livesum'); held.set(4)")
-    service.do("asked.inc(3); cache.get_many(range(5)); import time; time.sleep(0.5)")
-    text = fetch(f"http://127.0.0.1:{free_port}/metrics").text
+    service.do("asked.inc(3); cache.get_many(range(5))")
+    url = f"http://127.0.0.1:{free_port}/metrics"
+    eventually(lambda: values(fetch(url).text).get("predis_cache_misses_total") == 5.0)
+    text = fetch(url).text
     assert "asked_total 3.0" in text
     assert "held 4.0" in text
-    assert values(text)["predis_cache_misses_total"] == 5.0
     service.end()
     assert "held 4.0" in collected(tmp_path)  # theirs to mark as dead
 

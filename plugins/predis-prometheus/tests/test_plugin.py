@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import threading
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -213,12 +212,14 @@ def test_a_busy_port_fails_the_opening_and_names_whose_port_it_is(
         traffic(cache, 1)
 
 
-def test_a_closed_cache_leaves_neither_thread_nor_port(free_port: int) -> None:
+def test_a_closed_cache_leaves_neither_thread_nor_port(
+    free_port: int,
+    threads: Callable[[], list[str]],
+    eventually: Callable[[Callable[[], Any]], Any],
+) -> None:
     with opened(port=free_port):
-        names = [thread.name for thread in threading.enumerate()]
-        assert "predis-prometheus-server" in names
-    names = [thread.name for thread in threading.enumerate()]
-    assert [name for name in names if name.startswith("predis-prometheus")] == []
+        assert "predis-prometheus-server" in threads()
+    eventually(lambda: not threads())
     with opened(port=free_port):
         pass
 
@@ -247,7 +248,7 @@ def test_a_forked_child_does_not_hold_the_port(free_port: int) -> None:
 
 
 def test_the_users_registry_holds_the_metrics_and_no_server_is_started(
-    module: types.ModuleType,
+    module: types.ModuleType, threads: Callable[[], list[str]]
 ) -> None:
     module.REGISTRY = CollectorRegistry()  # type: ignore[attr-defined]
     requests = Counter("requests", "Requests.", registry=module.REGISTRY)
@@ -257,8 +258,7 @@ def test_the_users_registry_holds_the_metrics_and_no_server_is_started(
         text = generate_latest(module.REGISTRY).decode()
         assert_exact(text, cache)
         assert "requests_total 3.0" in text
-        names = [thread.name for thread in threading.enumerate()]
-        assert "predis-prometheus-server" not in names
+        assert "predis-prometheus-server" not in threads()
     assert "predis" not in generate_latest(module.REGISTRY).decode()
 
 

@@ -6,8 +6,6 @@ import logging
 import socket
 import ssl
 import subprocess
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,19 +17,17 @@ from predis_prometheus import BasicAuth, Tls
 from predis_prometheus import server as server_module
 from predis_prometheus.plugin import Prometheus
 from tests.support.counterparts import counterpart
+from tests.support.crew import PATIENCE, Crew
 
 Start = Callable[..., Prometheus]
 Fetch = Callable[..., Any]
+Threads = Callable[[], list[str]]
 AUTH = BasicAuth(user="scraper", password=Secret("pass:wörd"))
 
 
 def base_of(plugin: Prometheus) -> str:
     assert plugin.url is not None
     return plugin.url.removesuffix("/metrics")
-
-
-def threads() -> list[str]:
-    return [t.name for t in threading.enumerate() if t.name.startswith("predis-prometheus")]
 
 
 # ---- what is answered ----------------------------------------------------------------------------
@@ -201,18 +197,35 @@ def exchange(plugin: Prometheus, request: bytes) -> bytes:
 
 def connection_to(plugin: Prometheus) -> socket.socket:
     _, _, port = base_of(plugin).rpartition(":")
-    return socket.create_connection(("127.0.0.1", int(port)), timeout=10)
+    return socket.create_connection(("127.0.0.1", int(port)), timeout=PATIENCE)
 
 
-def test_a_client_that_says_nothing_keeps_nobody_waiting_and_is_let_go(
-    started: Start, fetch: Fetch, certificates: Any, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def endless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is let go for being slow, and closing waits until all threads have ended."""
+    for name in ("PATIENCE", "_LONGEST_CLOSING"):
+        monkeypatch.setattr(server_module, name, 3_600.0)
+    monkeypatch.setattr(server_module._Handler, "timeout", 3_600.0)
+
+
+@pytest.mark.usefixtures("endless")
+def test_a_client_that_says_nothing_keeps_nobody_waiting(
+    started: Start, fetch: Fetch, certificates: Any
 ) -> None:
-    monkeypatch.setattr(server_module, "PATIENCE", 1.0)
     plugin = started(tls=Tls(cert=certificates.cert, key=certificates.key))
     with connection_to(plugin) as silent:  # not even the TLS handshake
-        begin = time.monotonic()
         assert fetch(plugin.url, context=certificates.client_context()).status == 200
-        assert time.monotonic() - begin < 0.9
+        silent.setblocking(False)
+        with pytest.raises(BlockingIOError):  # it is still there
+            silent.recv(1)
+
+
+def test_a_client_that_says_nothing_is_let_go(
+    started: Start, certificates: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "PATIENCE", 0.1)
+    plugin = started(tls=Tls(cert=certificates.cert, key=certificates.key))
+    with connection_to(plugin) as silent:
         assert silent.recv(1) == b""
 
 
@@ -240,8 +253,9 @@ def test_a_client_that_leaves_early_is_no_noise(
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.usefixtures("endless")
 def test_clients_beyond_the_limit_are_turned_away_until_others_left(
-    started: Start, fetch: Fetch, eventually: Callable[[Callable[[], Any]], Any]
+    started: Start, fetch: Fetch, threads: Threads, eventually: Callable[[Callable[[], Any]], Any]
 ) -> None:
     plugin = started()
     held = [connection_to(plugin) for _ in range(server_module.REQUESTS_AT_MOST)]
@@ -254,14 +268,14 @@ def test_clients_beyond_the_limit_are_turned_away_until_others_left(
     assert fetch(plugin.url).status == 200
 
 
-def test_closing_cuts_off_those_who_are_connected(started: Start) -> None:
+@pytest.mark.usefixtures("endless")
+def test_closing_cuts_off_those_who_are_connected(
+    started: Start, threads: Threads, eventually: Callable[[Callable[[], Any]], Any]
+) -> None:
     plugin = started()
     with connection_to(plugin) as silent:
-        while len(threads()) < 2:
-            time.sleep(0.01)
-        begin = time.monotonic()
-        plugin.close()
-        assert time.monotonic() - begin < 1.5
+        eventually(lambda: len(threads()) == 2)
+        Crew().start(plugin.close).result(PATIENCE)
         assert threads() == []
         assert silent.recv(1) == b""
 
@@ -281,7 +295,7 @@ def test_closing_gives_the_port_back_and_is_harmless_twice(
 # ---- where it cannot listen ----------------------------------------------------------------------
 
 
-def test_a_port_in_use_is_named_with_the_ways_out(started: Start) -> None:
+def test_a_port_in_use_is_named_with_the_ways_out(started: Start, threads: Threads) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         with pytest.raises(ValueError) as error:
