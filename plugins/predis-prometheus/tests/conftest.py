@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import json
 import random
 import socket
 import ssl
 import subprocess
 import threading
 import time
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -151,3 +153,96 @@ def eventually() -> Callable[[Callable[[], Any]], Any]:
         return found
 
     return wait
+
+
+CONFIGURATION = """\
+global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}
+{more}
+scrape_configs:
+  - job_name: predis
+    {how}
+    static_configs: [{{targets: ["127.0.0.1:{port}"]}}]
+"""
+
+
+class Server:
+    """A running Prometheus."""
+
+    def __init__(self, port: int) -> None:
+        self._base = f"http://127.0.0.1:{port}"
+
+    def is_ready(self) -> bool:
+        with contextlib.suppress(OSError):
+            return bool(
+                urllib.request.urlopen(f"{self._base}/-/ready", timeout=PATIENCE).status == 200
+            )
+        return False
+
+    def ask(self, expression: str) -> list[dict[str, Any]]:
+        """Return the series of an expression of now; HTTPError if it is none."""
+        asked = urllib.parse.urlencode({"query": expression})
+        url = f"{self._base}/api/v1/query?{asked}"
+        with urllib.request.urlopen(url, timeout=PATIENCE) as response:
+            found: list[dict[str, Any]] = json.load(response)["data"]["result"]
+        return found
+
+    def exemplars(self, expression: str) -> list[dict[str, Any]]:
+        """Return the exemplars of an expression's series of the last hour."""
+        now = time.time()
+        asked = urllib.parse.urlencode({"query": expression, "start": now - 3600, "end": now})
+        url = f"{self._base}/api/v1/query_exemplars?{asked}"
+        with urllib.request.urlopen(url, timeout=PATIENCE) as response:
+            return [each for series in json.load(response)["data"] for each in series["exemplars"]]
+
+    def query(self, expression: str) -> dict[tuple[str, str], float]:
+        """Return the values of an expression of now by name and label `cache`."""
+        return {
+            (found["metric"].get("__name__", ""), found["metric"].get("cache", "")): float(
+                found["value"][1]
+            )
+            for found in self.ask(expression)
+        }
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Callable[[list[str]], None]]:
+    """Starts programs, which end with the test."""
+    with contextlib.ExitStack() as stack:
+
+        def start(command: list[str]) -> None:
+            log = stack.enter_context((tmp_path / f"{Path(command[0]).name}.log").open("wb"))
+            process = subprocess.Popen(command, stdout=log, stderr=log)
+            stack.callback(process.wait, PATIENCE)
+            stack.callback(process.kill)
+
+        yield start
+
+
+@pytest.fixture
+def scraping(
+    tmp_path: Path,
+    running: Callable[[list[str]], None],
+    find_port: Callable[[], int],
+    eventually: Callable[[Callable[[], Any]], Any],
+) -> Callable[..., Server]:
+    """Starts a Prometheus that scrapes a port every second; more lines of its configuration."""
+    program = counterpart("prometheus")
+
+    def start(target: int, how: str = "scheme: http", more: str = "") -> Server:
+        port = find_port()
+        configuration = tmp_path / "prometheus.yml"
+        configuration.write_text(CONFIGURATION.format(port=target, how=how, more=more))
+        running(
+            [
+                program,
+                f"--config.file={configuration}",
+                f"--storage.tsdb.path={tmp_path / 'data'}",
+                f"--web.listen-address=127.0.0.1:{port}",
+                "--enable-feature=exemplar-storage",
+            ]
+        )
+        server = Server(port)
+        eventually(server.is_ready)
+        return server
+
+    return start

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import subprocess
 import time
-import urllib.parse
-import urllib.request
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,73 +12,8 @@ import pytest
 import predis_core as predis
 from predis_core import telemetry
 from predis_prometheus.names import spelling_of
-from tests.support.counterparts import counterpart
 
 Eventually = Callable[[Callable[[], Any]], Any]
-
-CONFIGURATION = """\
-global: {{scrape_interval: 1s, scrape_timeout: 1s}}
-scrape_configs:
-  - job_name: predis
-    {how}
-    static_configs: [{{targets: ["127.0.0.1:{port}"]}}]
-"""
-
-
-class Server:
-    """A running Prometheus."""
-
-    def __init__(self, port: int) -> None:
-        self._base = f"http://127.0.0.1:{port}"
-
-    def is_ready(self) -> bool:
-        with contextlib.suppress(OSError):
-            return bool(urllib.request.urlopen(f"{self._base}/-/ready", timeout=60).status == 200)
-        return False
-
-    def query(self, expression: str) -> dict[tuple[str, str], float]:
-        """Return the values of an expression of now by name and label `cache`."""
-        asked = urllib.parse.urlencode({"query": expression})
-        with urllib.request.urlopen(f"{self._base}/api/v1/query?{asked}", timeout=60) as response:
-            result = json.load(response)["data"]["result"]
-        return {
-            (found["metric"].get("__name__", ""), found["metric"].get("cache", "")): float(
-                found["value"][1]
-            )
-            for found in result
-        }
-
-
-@pytest.fixture
-def scraping(
-    tmp_path: Path, find_port: Callable[[], int], eventually: Eventually
-) -> Iterator[Callable[[int, str], Server]]:
-    """Starts a Prometheus that scrapes a port every second."""
-    program = counterpart("prometheus")
-    with contextlib.ExitStack() as stack:
-
-        def start(target: int, how: str) -> Server:
-            port = find_port()
-            configuration = tmp_path / "prometheus.yml"
-            configuration.write_text(CONFIGURATION.format(port=target, how=how))
-            log = stack.enter_context((tmp_path / "log").open("wb"))
-            process = subprocess.Popen(
-                [
-                    program,
-                    f"--config.file={configuration}",
-                    f"--storage.tsdb.path={tmp_path / 'data'}",
-                    f"--web.listen-address=127.0.0.1:{port}",
-                ],
-                stdout=log,
-                stderr=log,
-            )
-            stack.callback(process.wait, 30)
-            stack.callback(process.kill)
-            server = Server(port)
-            eventually(server.is_ready)
-            return server
-
-        yield start
 
 
 def opened(name: str, **section: Any) -> predis.Cache[Any, Any]:
@@ -117,10 +46,10 @@ def wanted_of(*caches: predis.Cache[Any, Any]) -> dict[tuple[str, str], float]:
 
 
 def test_prometheus_has_every_counter_of_two_caches_to_the_unit(
-    scraping: Callable[[int, str], Server], free_port: int, eventually: Eventually
+    scraping: Callable[..., Any], free_port: int, eventually: Eventually
 ) -> None:
     with opened("one", port=free_port) as one, opened("two", port=free_port) as two:
-        server = scraping(free_port, "scheme: http")
+        server = scraping(free_port)
         traffic(one, two, seconds=3)
         wanted = wanted_of(one, two)
         assert wanted["predis_cache_evictions_total", "one"] > 0
@@ -152,7 +81,7 @@ def test_prometheus_has_every_counter_of_two_caches_to_the_unit(
 
 
 def test_prometheus_scrapes_through_tls_with_a_password(
-    scraping: Callable[[int, str], Server],
+    scraping: Callable[..., Any],
     certificates: Any,
     free_port: int,
     eventually: Eventually,

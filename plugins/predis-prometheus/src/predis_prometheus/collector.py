@@ -8,6 +8,7 @@ import threading
 from predis_core.errors import CacheUnusable
 from predis_core.plugin import CacheView
 from predis_core.telemetry import CATALOGUE
+from predis_prometheus.exemplars import Exemplars
 from predis_prometheus.families import Family, families_of, family_of
 from predis_prometheus.names import Names, spelling_of
 
@@ -17,10 +18,12 @@ class CacheCollector:
 
     Args:
         names: which metric has which name.
+        exemplars: the traces that buckets of latencies link to, if they do.
     """
 
-    def __init__(self, names: Names) -> None:
+    def __init__(self, names: Names, exemplars: Exemplars | None = None) -> None:
         self._names = names
+        self._exemplars = exemplars
         self._views: dict[str, CacheView] = {}
         self._lock = threading.Lock()
 
@@ -46,4 +49,4 @@ class CacheCollector:
         for view in views:
             with contextlib.suppress(CacheUnusable):
                 snapshots.append(view.snapshot())
-        return families_of(snapshots, self._names)
+        return families_of(snapshots, self._names, self._exemplars)

@@ -68,6 +68,8 @@ class PrometheusConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             their metrics, so that one of them serves the sum; empty it when the service starts.
             Left out: the environment variable PROMETHEUS_MULTIPROC_DIR, if it is set.
         interval: with `multiprocess`, the time from one writing of the metrics to the next.
+        exemplars: link latencies to traces of OpenTelemetry, for scrapes of OpenMetrics; batches
+            then have an observer. Not together with `multiprocess`.
     """
 
     port: Annotated[int, Meta(ge=0, le=65535)] | Literal["none"] | None = None
@@ -78,6 +80,7 @@ class PrometheusConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     registry: _Text | None = None
     multiprocess: Path | None = None
     interval: Duration = Duration(1)
+    exemplars: bool = False
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"/[A-Za-z0-9._~/-]*", self.path):
@@ -90,6 +93,11 @@ class PrometheusConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             raise ValueError(
                 "registry, multiprocess: one process's registry cannot hold the sum over all; "
                 "leave out `registry` and register a MultiProcessCollector of the folder instead"
+            )
+        if self.exemplars and self.multiprocess is not None:
+            raise ValueError(
+                "exemplars, multiprocess: the files of processes have no place for exemplars; "
+                "leave one of the two out"
             )
         if port_of(self) is None:
             self._check_without_server()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -13,6 +13,8 @@ from prometheus_client.core import (
 from prometheus_client.utils import floatToGoString
 
 from predis_core.plugin import Distribution, Metric, Sample, Snapshot
+from predis_core.telemetry import BATCH_SECONDS
+from predis_prometheus.exemplars import Exemplars
 from predis_prometheus.names import Names, Spelling
 
 Family: TypeAlias = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
@@ -24,7 +26,9 @@ _KINDS: dict[str, type[Family]] = {
 }
 
 
-def families_of(snapshots: Iterable[Snapshot], names: Names) -> list[Family]:
+def families_of(
+    snapshots: Iterable[Snapshot], names: Names, exemplars: Exemplars | None = None
+) -> list[Family]:
     """Return each metric of some snapshots as one family, in order of first appearance."""
     found: dict[str, Family] = {}
     for snapshot in snapshots:
@@ -34,7 +38,11 @@ def families_of(snapshots: Iterable[Snapshot], names: Names) -> list[Family]:
             family = found[spelling.name]
             if isinstance(sample.value, Distribution):
                 assert isinstance(family, HistogramMetricFamily)
-                family.add_metric(labels, list(_cumulative(sample.value)), sample.value.sum)
+                buckets: list[Any] = list(_cumulative(sample.value))
+                if exemplars is not None and sample.metric == BATCH_SECONDS:
+                    for place, exemplar in exemplars.of(*sample.labels).items():
+                        buckets[place] = (*buckets[place], exemplar)
+                family.add_metric(labels, buckets, sample.value.sum)
             else:
                 assert not isinstance(family, HistogramMetricFamily)
                 family.add_metric(labels, sample.value)

@@ -14,11 +14,12 @@ import prometheus_client
 from prometheus_client import CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from predis_core.plugin import CacheView, Exporter, Health, Snapshot, hookimpl
+from predis_core.plugin import CacheView, Exporter, Health, Observer, Snapshot, hookimpl
 from predis_core.telemetry import CATALOGUE
 from predis_prometheus.app import Application
 from predis_prometheus.collector import CacheCollector
 from predis_prometheus.config import PrometheusConfig, port_of
+from predis_prometheus.exemplars import Exemplars
 from predis_prometheus.multiprocess import ProcessFiles
 from predis_prometheus.names import Names
 from predis_prometheus.server import BusyPort, Server
@@ -64,7 +65,8 @@ class Prometheus:
     def __init__(self, config: PrometheusConfig) -> None:
         self._config = config = _with_environment(config)
         self._names = Names(CATALOGUE)
-        self._collector = CacheCollector(self._names)
+        self._exemplars = Exemplars() if config.exemplars else None
+        self._collector = CacheCollector(self._names, self._exemplars)
         self._files: ProcessFiles | None = None
         self._users: CollectorRegistry | None = None
         self._server: Server | None = None
@@ -122,6 +124,11 @@ class Prometheus:
         return [FileExporter(float(self._config.interval), self._export)]
 
     @hookimpl
+    def predis_observers(self) -> Sequence[Observer]:
+        """With `exemplars`, look at the trace that each batch is in."""
+        return [] if self._exemplars is None else [self._exemplars]
+
+    @hookimpl
     def predis_cache_opened(self, cache: CacheView) -> None:
         """Serve the cache's metrics from now on."""
         self._collector.add(cache)
@@ -130,6 +137,8 @@ class Prometheus:
     def predis_cache_closing(self, cache: CacheView) -> None:
         """Serve them no longer."""
         self._collector.remove(cache)
+        if self._exemplars is not None:
+            self._exemplars.forget(cache.name)
         if self._files is not None:
             self._files.forget(cache.name)
 
