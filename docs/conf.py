@@ -66,7 +66,7 @@ nitpicky = True
 nitpick_ignore_regex = [
     (
         "py:.*",
-        r"(collections|ctypes|datetime|hypothesis|msgspec|np|npt|numpy|os|pluggy|typing)\..*",
+        r"(collections|ctypes|datetime|hypothesis|msgspec|np|npt|numpy|os|pathlib|pluggy|typing)\..*",
     ),
     ("py:class", r"P|predis_core\.memoize\.functions\.R"),
     ("py:class", r"predis_core\.(mapping\.[KVD]|stores\.base\.Store|views\.Cache(Items|Values))"),

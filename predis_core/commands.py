@@ -9,10 +9,10 @@ from typing import Any
 import click
 import msgspec
 
-from predis_core import clock, config, opening, showing
+from predis_core import clock, config, opening, processes, showing
 from predis_core.config import Configuration
 from predis_core.errors import ConfigurationError
-from predis_core.host import control, discovery
+from predis_core.host import discovery
 from predis_core.host.states import HostStatus
 from predis_core.planning import MemoryPlan
 
@@ -41,9 +41,13 @@ def plugins(configuration: Path | None, state_dir: Path | None, as_json: bool) -
     """
     decoded = None if configuration is None else config.load(configuration)
     if state_dir is None and decoded is not None:
-        state_dir = None if decoded.host.state_dir is None else Path(decoded.host.state_dir)
+        state_dir = decoded.host.state_dir
     rows = showing.installed(decoded)
-    running, silent = ([], []) if state_dir is None else _asked(state_dir)
+    running: list[HostStatus] = []
+    silent: list[str] = []
+    if state_dir is not None:
+        found, silent = processes.statuses(state_dir)
+        running = list(found.values())
     if as_json:
         document: dict[str, Any] = {"plugins": [row.as_dict() for row in rows]}
         if state_dir is not None:
@@ -53,17 +57,6 @@ def plugins(configuration: Path | None, state_dir: Path | None, as_json: bool) -
     click.echo(showing.table_of_plugins(rows))
     if state_dir is not None:
         click.echo(showing.processes(running, silent, state_dir))
-
-
-def _asked(state_dir: Path) -> tuple[list[HostStatus], list[str]]:
-    """Return how the processes are that have a socket in a folder, and which do not answer."""
-    running, silent = [], []
-    for path in control.sockets(state_dir):
-        try:
-            running.append(control.ask(path, "status", HostStatus))
-        except control.ControlError as error:
-            silent.append(str(error))
-    return running, silent
 
 
 @click.command(epilog="Exit codes: 0 a cache can be opened with it, 1 it cannot.")
