@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
 from predis_core.errors import DeviceError
 from predis_core.table.cuda.nvrtc import Nvrtc, nvrtc
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def counterpart(program: str) -> str:
@@ -22,6 +25,21 @@ def counterpart(program: str) -> str:
     if found is not None:
         return found
     _missing(f"{program} is not installed")
+
+
+def node_counterpart(script: str) -> tuple[str, str]:
+    """Return the path of node and of a script of an npm package in `build/node`; without it, as
+    `counterpart`.
+
+    Args:
+        script: "package/path".
+    """
+    node = counterpart("node")
+    found = ROOT / "build" / "node" / "node_modules" / script
+    if found.is_file():
+        return node, str(found)
+    package = script.partition("/")[0]
+    return _missing(f"{package} is not installed (npm install --prefix build/node {package})")
 
 
 def nvrtc_counterpart() -> Nvrtc:
