@@ -75,7 +75,7 @@ def sections(port: int) -> dict[str, dict[str, Any]]:
             "transport": "http",
             "api_key": "x",
             "endpoint": url,
-            "interval": "100ms",
+            "interval": "1s",
             "timeout": "2s",
         },
     }
