@@ -10,7 +10,7 @@ import numpy as np
 
 import predis_core as predis
 from predis_core.errors import CurveError
-from tests.support.crew import Crew
+from tests.support.crew import PATIENCE, Crew
 
 KEYS = 4_000
 ROUNDS = 150
@@ -30,11 +30,14 @@ def test_curves_while_threads_look_up_and_the_cache_is_resized() -> None:
             cache.set_many(keys[~hit], keys[~hit])
 
     def ask() -> int:
-        asked = 0
-        while not done.is_set():
+        asked, last = 0, False
+        while not last:
+            # Once at least, however long this thread has to wait for its turn.
+            last = done.is_set()
             try:
                 curve = cache.miss_ratio_curve()
-            except CurveError:  # nobody has looked anything up yet
+            except CurveError:
+                assert not last, "nobody has looked anything up yet"
                 continue
             assert (np.diff(curve.miss_ratios) <= 0).all()
             asked += 1
@@ -112,6 +115,10 @@ assert curve_of(cache) == 2_000
 
 def test_a_forked_process_has_curves_of_its_own() -> None:
     result = subprocess.run(
-        [sys.executable, "-c", FORKED], capture_output=True, text=True, check=False, timeout=120
+        [sys.executable, "-c", FORKED],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
     )
     assert result.returncode == 0, result.stderr

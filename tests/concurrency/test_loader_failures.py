@@ -14,7 +14,7 @@ import pytest
 import predis_core as predis
 from predis_core.errors import LoaderError
 from tests.support.combinations import Combination, plain
-from tests.support.crew import Crew, wait_until
+from tests.support.crew import PATIENCE, Crew, wait_until
 from tests.support.sources import Source
 
 
@@ -116,11 +116,11 @@ def test_a_loader_that_fails_wakes_every_waiter(
 
     def loader(ids: Any) -> Any:
         begun.set()
-        release.wait(30)
+        release.wait(PATIENCE)
         return failure(ids)
 
     first = crew.start(lambda: cache.get_or_load_many(combination.keys([1, 2, 3]), loader))
-    assert begun.wait(10)
+    assert begun.wait(PATIENCE)
     source = Source(combination)
     own = [4, 5, 6]
     waiters = [
@@ -130,11 +130,11 @@ def test_a_loader_that_fails_wakes_every_waiter(
     wait_until(lambda: cache.stats().loads_saved == 2 * len(own))
     release.set()
     with pytest.raises(LoaderError) as caught:
-        first.result(10)
+        first.result(PATIENCE)
     assert caught.value.ids == combination.keys([1, 2, 3])
     for waiter in waiters:
         with pytest.raises(LoaderError, match="another thread") as caught:
-            waiter.result(10)
+            waiter.result(PATIENCE)
         assert caught.value.ids == combination.keys([3, 1])
         assert repr(combination.key(3)) in str(caught.value)
     assert set(cache) == set(combination.keys(own))
@@ -150,19 +150,19 @@ def test_an_interrupted_loader_wakes_its_waiters(combination: Combination, crew:
 
     def loader(ids: Any) -> Any:
         begun.set()
-        release.wait(30)
+        release.wait(PATIENCE)
         raise KeyboardInterrupt
 
     keys = combination.keys([1, 2])
     first = crew.start(lambda: cache.get_or_load_many(keys, loader))
-    assert begun.wait(10)
+    assert begun.wait(PATIENCE)
     waiter = crew.start(lambda: cache.get_or_load_many(keys, loader))
     wait_until(lambda: cache.stats().loads_saved == 2)
     release.set()
     with pytest.raises(KeyboardInterrupt):
-        first.result(10)
+        first.result(PATIENCE)
     with pytest.raises(LoaderError) as caught:
-        waiter.result(10)
+        waiter.result(PATIENCE)
     assert caught.value.ids == keys
     assert (cache.stats().loads, cache.stats().load_failures) == (2, 2)
     assert plain(cache.get_or_load_many(keys, combination.load)) == combination.values([1, 2])
@@ -194,21 +194,21 @@ def test_a_key_that_cannot_be_compared_any_more_leaves_no_claim_behind(
 
     def held(ids: list[Any]) -> list[int]:
         begun.set()
-        release.wait(30)
+        release.wait(PATIENCE)
         return [1] * len(ids)
 
     first = crew.start(lambda: cache.get_or_load_many([Moody(1)], held))
-    assert begun.wait(10)
+    assert begun.wait(PATIENCE)
     Moody.comparisons = calm
     batch = ["text", Moody(2), Moody(3), Moody(2)]
     with contextlib.suppress(ZeroDivisionError, LoaderError):
         cache.get_or_load_many(batch, lambda ids: [5, 2, 3])
     Moody.comparisons = 1_000_000
     release.set()
-    assert first.result(10) == [1]
+    assert first.result(PATIENCE) == [1]
     again = crew.start(
         lambda: cache.get_or_load_many(
             ["text", Moody(2)], lambda ids: [5 if key == "text" else 2 for key in ids]
         )
     )
-    assert again.result(10) == [5, 2]
+    assert again.result(PATIENCE) == [5, 2]

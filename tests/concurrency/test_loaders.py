@@ -14,7 +14,7 @@ import pytest
 import predis_core as predis
 from predis_core.errors import LoaderDeadlock, LoaderError, MissingKeys
 from tests.support.combinations import Combination, plain
-from tests.support.crew import Crew, wait_until
+from tests.support.crew import PATIENCE, Crew, wait_until
 from tests.support.sources import Held, Source
 
 THREADS = 8
@@ -40,7 +40,7 @@ def test_threads_that_miss_the_same_ids_load_them_once(
     wait_until(lambda: cache.stats().loads_saved == (THREADS - 1) * len(numbers))
     source.release.set()
     for one in readers:
-        one.result(30)
+        one.result(PATIENCE)
     assert source.asked == Counter(combination.keys(numbers))
     assert source.batches == 1
     stats = cache.stats()
@@ -83,7 +83,7 @@ def test_each_id_is_loaded_once_even_if_the_cache_cannot_hold_the_batch(
     wait_until(lambda: cache.stats().misses == THREADS * len(numbers))
     source.release.set()
     for one in readers:
-        one.result(30)
+        one.result(PATIENCE)
     assert set(source.asked.values()) == {1}
     assert len(source.asked) == 40
     assert len(cache) <= capacity
@@ -98,8 +98,8 @@ def test_scalar_loads_share_flights_with_batches(combination: Combination, crew:
     second = crew.start(lambda: cache.get_or_load(combination.key(2), lambda key: 1 / 0))
     wait_until(lambda: cache.stats().loads_saved == 1)
     source.release.set()
-    assert plain(first.result(10)) == combination.values([1, 2, 3])
-    assert second.result(10) == combination.value(2)
+    assert plain(first.result(PATIENCE)) == combination.values([1, 2, 3])
+    assert second.result(PATIENCE) == combination.value(2)
 
 
 def test_equal_ids_of_other_types_are_one_id(crew: Crew) -> None:
@@ -108,16 +108,16 @@ def test_equal_ids_of_other_types_are_one_id(crew: Crew) -> None:
 
     def loader(ids: list[Any]) -> list[str]:
         begun.set()
-        release.wait(30)
+        release.wait(PATIENCE)
         return ["one"] * len(ids)
 
     first = crew.start(lambda: cache.get_or_load_many([1, True, 1.0], loader))
-    assert begun.wait(10)
+    assert begun.wait(PATIENCE)
     second = crew.start(lambda: cache.get_or_load_many([True], lambda ids: 1 / 0))
     wait_until(lambda: cache.stats().loads_saved == 1)
     release.set()
-    assert first.result(10) == ["one"] * 3
-    assert second.result(10) == ["one"]
+    assert first.result(PATIENCE) == ["one"] * 3
+    assert second.result(PATIENCE) == ["one"]
     assert cache.stats().loads == 1
 
 
@@ -127,18 +127,18 @@ def test_absent_ids_are_shared_too(combination: Combination, crew: Crew) -> None
 
     def loader(ids: Any) -> dict[Any, Any]:
         begun.set()
-        release.wait(30)
+        release.wait(PATIENCE)
         return {combination.key(1): combination.value(1)}
 
     keys = combination.keys([1, 2])
     first = crew.start(lambda: cache.get_or_load_many(keys, loader, missing="mask"))
-    assert begun.wait(10)
+    assert begun.wait(PATIENCE)
     second = crew.start(lambda: cache.get_or_load_many(keys[::-1], loader))
     wait_until(lambda: cache.stats().loads_saved == 2)
     release.set()
-    assert first.result(10)[1].tolist() == [True, False]
+    assert first.result(PATIENCE)[1].tolist() == [True, False]
     with pytest.raises(MissingKeys) as caught:
-        second.result(10)
+        second.result(PATIENCE)
     assert caught.value.ids == [combination.key(2)]
     assert cache.stats().loads == 2
 
@@ -164,7 +164,7 @@ def test_while_a_loader_hangs_other_ids_go_on(combination: Combination, crew: Cr
     assert not stuck.done()
 
     source.release.set()
-    assert plain(stuck.result(10)) == combination.values([1, 2])
+    assert plain(stuck.result(PATIENCE)) == combination.values([1, 2])
     assert cache.get_many(combination.keys([1, 2]))[1].all()
 
 
@@ -175,7 +175,7 @@ def test_the_cache_may_be_closed_while_a_loader_hangs(combination: Combination, 
     wait_until(lambda: source.batches == 1)
     cache.close()
     source.release.set()
-    assert plain(stuck.result(10)) == combination.values([1])
+    assert plain(stuck.result(PATIENCE)) == combination.values([1])
 
 
 @pytest.mark.watches_lifetime
@@ -190,14 +190,14 @@ def test_what_is_loaded_for_a_closed_cache_is_not_kept(crew: Crew) -> None:
 
     def loader(ids: list[str]) -> list[Value]:
         begun.set()
-        release.wait(30)
+        release.wait(PATIENCE)
         return [values.pop()]
 
     stuck = crew.start(lambda: cache.get_or_load_many(["a"], loader) and None)
-    assert begun.wait(10)
+    assert begun.wait(PATIENCE)
     cache.close()
     release.set()
-    stuck.result(10)
+    stuck.result(PATIENCE)
     crew.end()
     assert gone() is None
 
@@ -293,7 +293,7 @@ def test_threads_whose_loaders_wait_for_each_other_get_an_error(
 
     def reader(n: int) -> Any:
         def loader(ids: Any) -> Any:
-            all_claimed.wait(30)
+            all_claimed.wait(PATIENCE)
             asked = combination.keys([(n + 1) % threads])
             return cache.get_or_load_many(asked, combination.load)
 
@@ -318,7 +318,7 @@ def test_loaders_of_two_caches_that_wait_for_each_other_get_an_error(
 
     def reader(mine: int) -> Any:
         def loader(ids: Any) -> Any:
-            both_claimed.wait(30)
+            both_claimed.wait(PATIENCE)
             return caches[1 - mine].get_or_load_many(keys, combination.load)
 
         return outcome(lambda: caches[mine].get_or_load_many(keys, loader))
@@ -373,8 +373,8 @@ def test_a_write_of_another_thread_wins_over_a_load(
     else:
         cache.clear()
     source.release.set()
-    assert plain(reader.result(10)) == combination.values([1, 2])
-    assert plain(waiter.result(10)) == combination.values([1, 2])
+    assert plain(reader.result(PATIENCE)) == combination.values([1, 2])
+    assert plain(waiter.result(PATIENCE)) == combination.values([1, 2])
     assert (keys[0] in cache) == (write == "set")
     assert (keys[1] in cache) == (write != "clear")
     if write == "set":
@@ -389,7 +389,7 @@ def test_a_load_after_a_write_during_a_load_is_kept(combination: Combination, cr
     wait_until(lambda: source.batches == 1)
     cache.delete_many(keys)
     source.release.set()
-    reader.result(10)
+    reader.result(PATIENCE)
     assert len(cache) == 0
     cache.get_or_load_many(keys, source)
     assert keys[0] in cache

@@ -12,7 +12,7 @@ import pytest
 
 import predis_core as predis
 from predis_core.errors import LoaderDeadlock, LoaderError
-from tests.support.crew import Crew, wait_until
+from tests.support.crew import PATIENCE, Crew, wait_until
 from tests.support.functions import Gate, fail
 
 THREADS = 8
@@ -34,7 +34,7 @@ def test_equal_calls_of_threads_at_a_time_run_the_function_once(
     calls = [crew.start(lambda: function(1)) for _ in range(THREADS)]
     wait_until(lambda: cache.stats().loads_saved == THREADS - 1)
     gate.release.set()
-    results = [call.result(30) for call in calls]
+    results = [call.result(PATIENCE) for call in calls]
     assert all(result is results[0] for result in results)
     assert gate.runs == [1]
     assert function.cache_info() == (THREADS - 1, 1)
@@ -47,7 +47,7 @@ def test_different_calls_do_not_wait_for_each_other(
 
     @cache.memoize
     def function(x: int) -> int:
-        both.wait(30)
+        both.wait(PATIENCE)
         return x
 
     assert crew.run(lambda: function(1), lambda: function(2)) == [1, 2]
@@ -68,7 +68,7 @@ def test_all_who_wait_get_the_exception_and_the_next_call_runs_again(
     calls = [crew.start(call) for _ in range(THREADS)]
     wait_until(lambda: cache.stats().loads_saved == THREADS - 1)
     gate.release.set()
-    assert [call.result(30) for call in calls] == [error] * THREADS
+    assert [call.result(PATIENCE) for call in calls] == [error] * THREADS
     assert function.cache_info() == (0, 1)
     call()
     assert gate.runs == [1, 1]
@@ -86,7 +86,7 @@ def test_all_who_wait_get_a_cached_exception(cache: predis.Cache[Any, Any], crew
     wait_until(lambda: cache.stats().loads_saved == THREADS - 1)
     gate.release.set()
     for each in calls:
-        each.result(30)
+        each.result(PATIENCE)
     assert gate.runs == [1]
     assert function.cache_info() == (THREADS - 1, 1)
 
@@ -107,7 +107,7 @@ def test_who_waits_for_a_run_that_was_interrupted_is_told(
     calls = [crew.start(call) for _ in range(2)]
     wait_until(lambda: cache.stats().loads_saved == 1)
     gate.release.set()
-    assert {each.result(30) for each in calls} == {KeyboardInterrupt, LoaderError}
+    assert {each.result(PATIENCE) for each in calls} == {KeyboardInterrupt, LoaderError}
     assert len(cache) == 0
 
 
@@ -120,7 +120,7 @@ def test_functions_that_wait_for_each_other_get_an_error(
     @cache.memoize
     def function(x: int) -> int:
         if next(waits, False):
-            both.wait(30)
+            both.wait(PATIENCE)
         return function(1 - x)
 
     def call(x: int) -> None:
@@ -138,7 +138,7 @@ def test_who_waits_for_a_run_that_closed_a_circle_gets_the_deadlock(
 
     @cache.memoize(cache_exceptions=Exception)
     def circle(n: int) -> int:
-        assert release.wait(30)
+        assert release.wait(PATIENCE)
         return circle(n)
 
     def call() -> None:
@@ -149,7 +149,7 @@ def test_who_waits_for_a_run_that_closed_a_circle_gets_the_deadlock(
     wait_until(lambda: cache.stats().loads_saved == 2)
     release.set()
     for each in calls:
-        each.result(30)
+        each.result(PATIENCE)
     assert len(cache) == 0
 
 
@@ -190,7 +190,7 @@ def test_after_invalidate_all_nobody_sees_an_older_result(
     finally:
         stop.set()
     for each in readers:
-        each.result(30)
+        each.result(PATIENCE)
 
 
 def test_batches_of_threads_compute_each_item_once(crew: Crew) -> None:
@@ -231,4 +231,4 @@ def test_who_waits_for_items_that_fail_elsewhere_is_told_the_items(
     wait_until(lambda: cache.stats().loads_saved == 2)
     gate.release.set()
     for each in calls:
-        assert each.result(30).ids == ["a", "b"]
+        assert each.result(PATIENCE).ids == ["a", "b"]

@@ -15,7 +15,7 @@ import pytest
 
 import predis_core as predis
 from predis_core.errors import KeyKindError, LoaderDeadlock, LoaderError, MissingKeys
-from tests.support.crew import Crew, wait_until
+from tests.support.crew import PATIENCE, Crew, wait_until
 from tests.support.functions import Gate, fail
 
 
@@ -39,7 +39,7 @@ class Slow:
     async def __call__(self, x: Any) -> Any:
         self.runs.append(x)
         try:
-            await asyncio.wait_for(self.release.wait(), 30)
+            await asyncio.wait_for(self.release.wait(), PATIENCE)
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
@@ -191,10 +191,10 @@ def test_recursive_coroutines_are_no_deadlock_and_circles_an_error(
         return await circle((n + 1) % 3)
 
     async def main() -> None:
-        assert await asyncio.wait_for(fibonacci(30), 30) == 832_040
+        assert await asyncio.wait_for(fibonacci(30), PATIENCE) == 832_040
         assert fibonacci.cache_info() == (28, 31)
         with pytest.raises(LoaderDeadlock):
-            await asyncio.wait_for(circle(0), 30)
+            await asyncio.wait_for(circle(0), PATIENCE)
 
     asyncio.run(main())
 
@@ -213,7 +213,7 @@ def test_loops_of_several_threads_share_one_run(cache: predis.Cache[Any, Any], c
     calls = [crew.start(lambda: asyncio.run(function(1))) for _ in range(4)]
     wait_until(lambda: cache.stats().loads_saved == 3)
     release.set()
-    assert [call.result(30) for call in calls] == [1] * 4
+    assert [call.result(PATIENCE) for call in calls] == [1] * 4
     assert runs == [1]
 
 
@@ -232,12 +232,12 @@ def test_waiting_never_blocks_the_loop(cache: predis.Cache[Any, Any], crew: Crew
             await asyncio.sleep(0.001)
         assert not task.done()
         gate.release.set()
-        return await asyncio.wait_for(task, 30)
+        return await asyncio.wait_for(task, PATIENCE)
 
     thread = crew.start(lambda: in_threads(1))
     wait_until(lambda: gate.runs == [1])
     assert asyncio.run(main()) == 1
-    assert thread.result(30) == 1
+    assert thread.result(PATIENCE) == 1
 
 
 def test_methods_may_be_coroutine_functions(cache: predis.Cache[Any, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import predis_core as predis
 from predis_core.errors import CacheBusy, CacheClosed
 from tests.support.combinations import Combination, plain
-from tests.support.crew import Crew
+from tests.support.crew import PATIENCE, Crew
 
 THREADS = 8
 NAMES = [f"tenant-{number}" for number in range(4)]
@@ -53,7 +53,7 @@ def test_others_go_on_while_namespaces_come_and_go(combination: Combination, cre
     finally:
         stop.set()
     for each in readers:
-        each.result(30)
+        each.result(PATIENCE)
     assert (cache.capacity, cache.namespaces()) == (2_000, {})
 
 

@@ -185,7 +185,7 @@ def test_resizes_and_snapshots_wait_for_each_other(
     combination: Combination, crew: Crew, tmp_path: Path
 ) -> None:
     cache = combination.open(CAPACITIES[1], seed=1)
-    numbers = range(300)
+    numbers = range(200)
     cache.set_many(combination.keys(numbers), combination.values(numbers))
     path = tmp_path / "cache.snapshot"
 

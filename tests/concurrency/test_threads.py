@@ -15,7 +15,7 @@ import pytest
 
 import predis_core as predis
 from tests.support.combinations import Combination, plain
-from tests.support.crew import Crew
+from tests.support.crew import PATIENCE, Crew
 from tests.support.traffic import Traffic
 
 THREADS = 6
@@ -92,7 +92,7 @@ def test_a_row_is_never_half_of_another(crew: Crew) -> None:
     finally:
         stop.set()
     for writer in writers:
-        writer.result(10)
+        writer.result(PATIENCE)
 
 
 def test_one_thread_closes_while_others_work(combination: Combination, crew: Crew) -> None:
@@ -102,7 +102,7 @@ def test_one_thread_closes_while_others_work(combination: Combination, crew: Cre
 
     def work(seed: int) -> int:
         traffic = Traffic(cache, expected, seed)
-        working.wait(30)
+        working.wait(PATIENCE)
         rounds = 0
         try:
             while True:
@@ -117,12 +117,12 @@ def test_one_thread_closes_while_others_work(combination: Combination, crew: Cre
             return rounds
 
     workers = [crew.start(lambda seed=seed: work(seed)) for seed in range(THREADS)]
-    working.wait(30)
+    working.wait(PATIENCE)
     time.sleep(0.05)
     # The class's own: the test run checks invariants at close, which needs the cache for itself.
     type(cache).close.__wrapped__(cache)  # type: ignore[attr-defined]
     for worker in workers:
-        worker.result(30)
+        worker.result(PATIENCE)
 
 
 # ------------------------------------------------------------------ keys with code of their own
@@ -198,7 +198,7 @@ def test_a_resident_key_is_found_however_its_neighbours_move(crew: Crew) -> None
     finally:
         done.set()
     for churner in churners:
-        churner.result(10)
+        churner.result(PATIENCE)
 
 
 class Hooked:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 
 import pytest
 
-from predis_core.clock import Clock
+from predis_core.clock import ManualClock
 from predis_core.host.background import LATE, WAITING_AT_MOST, Worker
-from tests.support.crew import wait_until
+from tests.support.crew import PATIENCE, wait_until
 
 
 @pytest.fixture
-def worker() -> Iterator[Worker]:
-    made = Worker("test", 0.2, Clock())
+def clock() -> ManualClock:
+    """What deadlines and intervals go by. It stands still, so that a stall makes nobody late."""
+    return ManualClock(1.0)
+
+
+@pytest.fixture
+def worker(clock: ManualClock) -> Iterator[Worker]:
+    made = Worker("test", PATIENCE, clock)
     yield made
     made.stop(5.0)
 
@@ -26,6 +31,24 @@ def gate() -> Iterator[threading.Event]:
     opened = threading.Event()
     yield opened
     opened.set()
+
+
+def hold(worker: Worker, gate: threading.Event) -> None:
+    """Have a worker begin a job that does not return before the gate is opened."""
+    began = threading.Event()
+
+    def job() -> None:
+        began.set()
+        gate.wait()
+
+    assert worker.submit(job)
+    assert began.wait(PATIENCE)
+
+
+def catch_up(worker: Worker) -> None:
+    """Wait until a worker has done all that is due."""
+    for _ in range(5):
+        assert worker.ask(lambda: 1) == 1
 
 
 def test_jobs_run_in_order_in_one_daemon_thread(worker: Worker) -> None:
@@ -52,11 +75,13 @@ def test_ask_from_within_runs_in_place(worker: Worker) -> None:
 
 
 def test_a_job_past_the_deadline_makes_the_worker_hang_until_it_returns(
-    worker: Worker, gate: threading.Event
+    worker: Worker, clock: ManualClock, gate: threading.Event
 ) -> None:
-    worker.submit(gate.wait)
+    hold(worker, gate)
+    clock.advance(PATIENCE)
     assert not worker.hangs
-    wait_until(lambda: worker.hangs)
+    clock.advance(0.001)
+    assert worker.hangs
     assert worker.ask(lambda: 1) is LATE
     assert not worker.submit(lambda: None)
     gate.set()
@@ -64,41 +89,50 @@ def test_a_job_past_the_deadline_makes_the_worker_hang_until_it_returns(
     assert worker.ask(lambda: 1) == 1
 
 
-def test_a_late_answer_is_late(worker: Worker, gate: threading.Event) -> None:
-    assert worker.ask(gate.wait) is LATE
+def test_a_late_answer_is_late(clock: ManualClock, gate: threading.Event) -> None:
+    hasty = Worker("hasty", 0.05, clock)
+    assert hasty.ask(gate.wait) is LATE
+    gate.set()
+    wait_until(hasty.stop)
 
 
-def test_periodic_jobs_run_again_and_again_until_they_are_ended(worker: Worker) -> None:
-    runs: list[float] = []
-    number = worker.every(0.01, lambda: runs.append(time.monotonic()))
-    wait_until(lambda: len(runs) >= 3)
+def test_one_may_wait_for_less_than_the_deadline(worker: Worker, gate: threading.Event) -> None:
+    assert worker.ask(gate.wait, 0.05) is LATE
+
+
+def test_periodic_jobs_run_again_and_again_until_they_are_ended(
+    worker: Worker, clock: ManualClock
+) -> None:
+    runs: list[int] = []
+    number = worker.every(0.01, lambda: runs.append(1))
+    catch_up(worker)
+    assert runs == []
+    for count in range(1, 4):
+        clock.advance(0.01)
+        wait_until(lambda count=count: len(runs) == count)  # nobody has to call it
+        catch_up(worker)
+        assert len(runs) == count
     worker.no_longer(number)
-    worker.ask(lambda: None)
-    count = len(runs)
-    time.sleep(0.05)
-    assert len(runs) == count
+    catch_up(worker)
+    clock.advance(1)
+    catch_up(worker)
+    assert len(runs) == 3
 
 
-def test_what_was_missed_is_not_made_up_for(worker: Worker, gate: threading.Event) -> None:
+def test_what_was_missed_is_not_made_up_for(
+    worker: Worker, clock: ManualClock, gate: threading.Event
+) -> None:
     runs: list[int] = []
     worker.every(0.02, lambda: runs.append(1))
-    worker.submit(gate.wait)
-    time.sleep(0.3)
-    before = len(runs)
+    hold(worker, gate)
+    clock.advance(1)
     gate.set()
-    time.sleep(0.03)
-    assert len(runs) - before <= 4
+    catch_up(worker)
+    assert 1 <= len(runs) <= 2
 
 
 def test_more_than_so_many_jobs_are_not_taken(worker: Worker, gate: threading.Event) -> None:
-    began = threading.Event()
-
-    def wait() -> None:
-        began.set()
-        gate.wait(0.15)
-
-    worker.submit(wait)
-    assert began.wait(5)
+    hold(worker, gate)
     taken = sum(worker.submit(lambda: None) for _ in range(2 * WAITING_AT_MOST))
     assert taken == WAITING_AT_MOST
 
@@ -109,13 +143,15 @@ def test_a_job_that_raises_ends_nothing_and_is_remembered(worker: Worker) -> Non
     assert isinstance(worker.failure, ZeroDivisionError)
 
 
-def test_stop_ends_the_thread_and_leaves_one_behind_that_hangs(gate: threading.Event) -> None:
-    quick = Worker("quick", 0.2, Clock())
+def test_stop_ends_the_thread_and_leaves_one_behind_that_hangs(
+    clock: ManualClock, gate: threading.Event
+) -> None:
+    quick = Worker("quick", PATIENCE, clock)
     assert quick.stop()
     assert quick.stop()
-    stuck = Worker("stuck", 0.1, Clock())
-    stuck.submit(gate.wait)
-    wait_until(lambda: stuck.hangs)
+    stuck = Worker("stuck", PATIENCE, clock)
+    hold(stuck, gate)
+    clock.advance(PATIENCE + 1)
     assert not stuck.stop()
     gate.set()
     wait_until(stuck.stop)

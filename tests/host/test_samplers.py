@@ -14,7 +14,7 @@ import pytest
 
 import predis_core as predis
 from predis_core import host, showing
-from predis_core.host import sampling
+from predis_core.host import attachment, sampling
 from predis_core.host.guard import Guard
 from predis_core.host.sampling import NEVER, BatchStream, Draw, Drawn, Wish
 from predis_core.hosted import HostedCache, MeasuredSampledCache, SampledCache
@@ -22,7 +22,7 @@ from predis_core.plugin import SAMPLE_INTERVAL, SAMPLE_RATE, BatchSample, KeySam
 from predis_core.table.cpu import CpuTable
 from predis_core.table.interface import Keys
 from predis_core.table.keys import mix, sample_bits
-from tests.support.crew import Crew, wait_until
+from tests.support.crew import PATIENCE, Crew, wait_until
 from tests.support.shelf import Shelf
 
 SAMPLING = """
@@ -59,6 +59,12 @@ class Plugin:
 """
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache that closes waits for its last drain, however slow the machine is."""
+    monkeypatch.setattr(attachment, "_PATIENCE", PATIENCE)
+
+
 def taker(
     shelf: Shelf,
     name: str = "taker",
@@ -74,7 +80,7 @@ def taker(
 
 def configuration(*plugins: str, keys: str = "int64", **host_section: Any) -> dict[str, Any]:
     return {
-        "host": host_section,
+        "host": {"deadline": PATIENCE} | host_section,
         "cache": {"capacity": 100, "keys": keys, "seed": 7},
         "plugins": {name: {} for name in plugins},
     }
@@ -194,7 +200,8 @@ def test_samples_come_every_interval_in_the_plugins_own_thread(
         wait_until(lambda: len(module.GOT) == 4)
         assert module.GOT[1::2] == ["predis-taker"] * 2
         assert begun() == ["predis-drains", "predis-host", "predis-taker"]
-        assert metric(module, "predis.sampler.events") == 3
+        # What a sampler was handed is counted when it has returned.
+        wait_until(lambda: metric(module, "predis.sampler.events") == 3)
         assert metric(module, "predis.sampler.dropped") == 0
     wait_until(lambda: not begun())
 
@@ -209,8 +216,8 @@ def test_many_samples_have_several_turns(shelf: Shelf, monkeypatch: pytest.Monke
     assert [keys for _, keys, _ in told(module.GOT)] == [[key] for key in range(9)]
 
 
-def test_a_sampler_may_close_the_cache(shelf: Shelf) -> None:
-    body = "RELEASE.wait(30) and CACHES and CACHES.pop().close()"
+def test_a_sampler_may_close_the_cache(shelf: Shelf, begun: Callable[[], list[str]]) -> None:
+    body = "RELEASE.wait() and CACHES and CACHES.pop().close()"
     module = taker(shelf, interval=0.01, body=body)
     cache = predis.open(configuration("taker"))
     for key in range(3):
@@ -219,6 +226,7 @@ def test_a_sampler_may_close_the_cache(shelf: Shelf) -> None:
     module.RELEASE.set()
     wait_until(lambda: host.status() is None)
     assert told(module.GOT) == [("get", [key], [False]) for key in range(3)]
+    wait_until(lambda: not begun())  # the sampler's thread may not be through with its `close()`
 
 
 def test_threads_lose_nothing_at_rate_one(shelf: Shelf, crew: Crew) -> None:
@@ -372,10 +380,11 @@ def test_a_sampler_is_disabled_after_three_failures_and_nothing_more_is_drawn(
 
 
 def test_a_sampler_that_hangs_holds_up_neither_batches_nor_other_samplers(shelf: Shelf) -> None:
-    stuck = taker(shelf, "stuck", interval=0.01, body="RELEASE.wait(60)")
+    stuck = taker(shelf, "stuck", interval=0.01, body="RELEASE.wait()")
     well = taker(shelf, "well", interval=0.01)
     with predis.open(configuration("stuck", "well", deadline=0.1)) as cache:
         cache.get_many([0])
+        wait_until(lambda: len(stuck.GOT) == 1)
         wait_until(lambda: _state("stuck") == "hung")
         for key in range(1, 20):
             assert cache.get_many([key])[1].tolist() == [False]
@@ -387,9 +396,10 @@ def test_a_sampler_that_hangs_holds_up_neither_batches_nor_other_samplers(shelf:
 
 
 def test_a_cache_closes_without_a_sampler_that_hangs(shelf: Shelf) -> None:
-    module = taker(shelf, interval=0.01, body="RELEASE.wait(60)")
+    module = taker(shelf, interval=0.01, body="RELEASE.wait()")
     cache = predis.open(configuration("taker", deadline=0.1))
     cache.get_many([0])
+    wait_until(lambda: len(module.GOT) == 1)
     wait_until(lambda: _state("taker") == "hung")
     cache.close()
     assert host.status() is None
@@ -474,9 +484,10 @@ class Notes:
         self.asked.append((rate, capacity))
 
     def drain_sampled(self, since: int) -> tuple[Any, int, int]:
-        words = np.array(self.words[since:], np.int64)
-        ticks = np.arange(since, len(self.words), dtype=np.int64)
-        return (words, ticks, words % 2 == 0), len(self.words), self.lost
+        until = len(self.words)  # once: the test may add some meanwhile
+        words = np.array(self.words[since:until], np.int64)
+        ticks = np.arange(since, until, dtype=np.int64)
+        return (words, ticks, words % 2 == 0), until, self.lost
 
 
 @pytest.fixture
@@ -567,7 +578,7 @@ def test_the_lowest_rate_of_keys_is_one_in_a_million(shelf: Shelf, notes: Notes)
 def test_samplers_do_not_keep_a_cache_alive(shelf: Shelf, notes: Notes) -> None:
     module = taker(shelf)
     taker(shelf, "keys", stream="keys", interval=0.01)
-    cache = predis.open(configuration("taker", "keys", deadline=0.2))
+    cache = predis.open(configuration("taker", "keys"))
     cache.get_many([1, 2])
     del cache
     gc.collect()

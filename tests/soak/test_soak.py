@@ -68,10 +68,10 @@ def references(entries: dict[Any, Any]) -> tuple[list[int], int, int]:
 
 
 def work(cache: Any, entries: dict[Any, Any], seed: int, ends: float) -> int:
-    """Do mixed operations until the time is up; return how many."""
+    """Do mixed operations, one at least, until the time is up; return how many."""
     traffic = Traffic(cache, entries, seed, failing=True)
     steps = 0
-    while time.monotonic() < ends:
+    while not steps or time.monotonic() < ends:
         traffic.step()
         steps += 1
     return steps
