@@ -51,7 +51,8 @@ def predis_observers(cache: CacheView) -> Sequence[Observer] | None:
     """Watch every batch: the only code of a plugin in the way of one.
 
     When: a cache is built.
-    Returns: objects with `on_batch(stats)`, or None.
+    Returns: objects with `on_batch(stats)`, or None. One that has `on_load(load)` as well is told
+        of every call of a loader.
     If it raises: the failure is counted, the cache opens without them.
     """
 

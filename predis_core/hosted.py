@@ -8,6 +8,7 @@ of whose batches samplers want some pay for the draw.
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any, Self
@@ -173,18 +174,20 @@ class MeasuredCache(HostedCache[K, V]):
 
     def __init__(self, session: Session, **arguments: Any) -> None:
         super().__init__(session, **arguments)
+        if session.load_observers:
+            self._loads.told = functools.partial(session.loaded, self.name)
         self._latencies = {operation: Latencies() for operation in telemetry.OPERATIONS}
         self._gets = self._latencies["get"]
 
     def _took(self, operation: str, found: Bools, nanoseconds: int) -> None:
         self._latencies[operation].add(nanoseconds)
-        if self._session.observers:
+        if self._session.observers[operation]:
             self._tell(operation, found, nanoseconds)
 
     def _tell(self, operation: str, found: Bools, nanoseconds: int) -> None:
         hits = int(np.count_nonzero(found))
         stats = BatchStats(self.name, operation, len(found), hits, nanoseconds)
-        for observer in self._session.observers:
+        for observer in self._session.observers[operation]:
             observer(stats)
 
     def get_many(self, keys: Any, *, out: Any = None) -> tuple[Any, Bools]:
@@ -196,7 +199,7 @@ class MeasuredCache(HostedCache[K, V]):
         waiting.append(nanoseconds)
         if len(waiting) >= MANY:
             self._gets.count()
-        if self._session.observers:
+        if self._session.observers["get"]:
             self._tell("get", result[1], nanoseconds)
         return result
 

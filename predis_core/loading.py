@@ -24,7 +24,7 @@ import inspect
 import itertools
 import threading
 from array import array
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -88,7 +88,13 @@ def coerced(store: Store, values: Any, n: int, size: int) -> Steps:
 
 
 class Loads:
-    """All loads of a cache that are under way, and how many there were."""
+    """All loads of a cache that are under way, and how many there were.
+
+    Attributes:
+        told: if set, called after each call of a loader, by whoever called it, with the number of
+            ids that it was asked for, how many of them failed, the nanoseconds that it took, and
+            the name of the type of its error, or "".
+    """
 
     def __init__(self, target: LoadTarget, store: Store) -> None:
         self._target = target
@@ -98,6 +104,7 @@ class Loads:
         self._calls: dict[Call, None] = {}
         # Each thread counts for itself (loads, failures, saved), so that no lock is needed.
         self._counted: dict[int, list[int]] = {}
+        self.told: Callable[[int, int, int, str], None] | None = None
 
     def begin(self) -> Call:
         """Take part in what is loaded from now on; `end` must follow."""
@@ -303,14 +310,20 @@ class Loads:
 
     def _load_rest(self, load: Load, wanted: Int64s, loader: Loader, size: int) -> Steps:
         """Have the loader called for the ids at some places, and take what it returned."""
-        self._count(loads=len(wanted))
+        n = len(wanted)
+        self._count(loads=n)
+        begin = stopwatch()
         try:
-            begin = stopwatch()
             present, rows = yield from self._loaded(load, wanted, loader, size)
-            load.cost = (stopwatch() - begin) // len(wanted)
-        except BaseException:
-            self._count(failures=len(wanted))
+            took = stopwatch() - begin
+            load.cost = took // n
+        except BaseException as error:
+            self._count(failures=n)
+            if self.told is not None:
+                self.told(n, n, stopwatch() - begin, type(error.__cause__ or error).__name__)
             raise
+        if self.told is not None:
+            self.told(n, 0, took, "")
         assert load.values is not None
         keep, taken = np.zeros(len(load.ids), bool), 0
         for part in parts(len(wanted), size):

@@ -28,6 +28,7 @@ from predis_core.types import (
     Event,
     Health,
     KeySample,
+    LoadStats,
     Metric,
     Sample,
     Snapshot,
@@ -49,6 +50,8 @@ __all__ = [
     "Exporter",
     "Health",
     "KeySample",
+    "LoadObserver",
+    "LoadStats",
     "Metric",
     "MetricSource",
     "NoOptions",
@@ -141,10 +144,24 @@ class Registry(Protocol):
 
 
 class Observer(Protocol):
-    """Watches every batch, in the thread of its caller, so it must not wait for anything."""
+    """Watches every batch, in the thread of its caller, so it must not wait for anything.
+
+    With an attribute `operations`, some of those that `BatchStats` names, it watches batches of
+    these only, and the others cost nothing.
+    """
 
     def on_batch(self, stats: BatchStats) -> None:
         """Take note of a batch that has just been served."""
+
+
+class LoadObserver(Observer, Protocol):
+    """An observer that watches loaders too: one that has a method `on_load`."""
+
+    def on_load(self, load: LoadStats) -> None:
+        """Take note of a call of a loader that has just ended.
+
+        Runs in the thread or task that called it, in the context of the call that it loads for.
+        """
 
 
 class Exporter(Protocol):

@@ -131,6 +131,25 @@ class BatchStats(msgspec.Struct, frozen=True, gc=False):
     nanoseconds: int
 
 
+class LoadStats(msgspec.Struct, frozen=True, gc=False):
+    """What one call of a loader did: what observers with `on_load` are told, also if it failed.
+
+    Attributes:
+        cache: the cache's name.
+        keys: ids that the loader was asked for.
+        failed: of them, how many could not be loaded: all of them if the loader raised or returned
+            what does not fit, else 0.
+        nanoseconds: how long it took, reading what it returned included.
+        error: name of the type of what it raised, or of what was raised about it; "" if nothing.
+    """
+
+    cache: str
+    keys: int
+    failed: int
+    nanoseconds: int
+    error: str
+
+
 class BatchSample(msgspec.Struct, frozen=True, eq=False):
     """One whole batch: what samplers of the stream "batches" get.
 

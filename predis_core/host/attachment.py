@@ -13,6 +13,7 @@ from predis_core.host.guard import FAILED, Guard
 from predis_core.host.plugged import Plugged
 from predis_core.host.sampling import ALL, BatchStream, KeyStream, Stream, Wish, wish_of
 from predis_core.host.view import Hosted, View
+from predis_core.telemetry import OPERATIONS
 from predis_core.types import Health, Metric, Sample
 
 logger = logging.getLogger("predis")
@@ -55,7 +56,8 @@ class Attachment:
         self.plugged = plugged
         self.view = view
         self.guards: list[Guard] = []
-        self.observers: list[Guard] = []
+        self.observers: dict[Guard, Sequence[str]] = {}
+        self.load_observers: list[Guard] = []
         self.metrics: list[Metric] = []
         self.streams: list[Stream] = []
         self.exports = False
@@ -98,8 +100,12 @@ class Attachment:
 
     def prepare(self) -> None:
         """Ask the plugin for its observers, samplers, exporters and metric sources."""
-        for observer in self._asked("predis_observers", _with("on_batch")):
-            self.observers.append(self._guard(f"observer {_kind(observer)}", observer.on_batch))
+        for observer, operations in self._asked("predis_observers", _observers):
+            guard = self._guard(f"observer {_kind(observer)}", observer.on_batch)
+            self.observers[guard] = operations
+            if callable(on_load := getattr(observer, "on_load", None)):
+                what = f"observer {_kind(observer)} of loads"
+                self.load_observers.append(self._guard(what, on_load))
         for sampler, wish in self._asked("predis_samplers", _samplers):
             guard = self._guard(f"sampler {_kind(sampler)}", sampler.on_sample)
             assert self.plugged.worker is not None
@@ -234,6 +240,17 @@ def _with(method: str) -> Callable[[list[Any]], list[Any]]:
         return objects
 
     return checked
+
+
+def _observers(objects: list[Any]) -> list[tuple[Any, Sequence[str]]]:
+    """Return observers with the operations that they watch."""
+    found: list[tuple[Any, Sequence[str]]] = []
+    for observer in _with("on_batch")(objects):
+        operations = tuple(getattr(observer, "operations", OPERATIONS))
+        if unknown := set(operations) - set(OPERATIONS):
+            raise ValueError(f"operations: expected some of {OPERATIONS}, got {sorted(unknown)}")
+        found.append((observer, operations))
+    return found
 
 
 def _samplers(objects: list[Any]) -> list[tuple[Any, Wish]]:

@@ -20,7 +20,7 @@ from predis_core.host.guard import Guard
 from predis_core.host.plugged import Plugged
 from predis_core.host.sampling import EVENTS, NEVER, BatchStream, Draw, KeyStream, Stream
 from predis_core.host.view import Hosted, View
-from predis_core.types import BatchStats, Event, Sample, Snapshot, Stats
+from predis_core.types import BatchStats, Event, LoadStats, Sample, Snapshot, Stats
 
 
 class Session:
@@ -35,7 +35,8 @@ class Session:
         emit: takes an event for all plugins, and returns whether there was room for it.
 
     Attributes:
-        observers: what is told of every batch.
+        observers: what is told of every batch, by its operation.
+        load_observers: what is told of every call of a loader.
         draw: which batches are sampled.
         events_dropped: events that were lost.
     """
@@ -52,7 +53,8 @@ class Session:
     ) -> None:
         self.config = config
         self.skipped = dict(skipped)
-        self.observers: tuple[Callable[[BatchStats], Any], ...] = ()
+        self.observers: dict[str, tuple[Callable[[BatchStats], Any], ...]] = {}
+        self.load_observers: tuple[Callable[[LoadStats], Any], ...] = ()
         self.draw = Draw()
         self.events_dropped = 0
         self._clock = clock
@@ -134,12 +136,21 @@ class Session:
         return any(each.observers or each.exports for each in self.attachments)
 
     def _choose_observers(self) -> None:
-        self.observers = tuple(
-            guard
-            for attachment in self.attachments
-            for guard in attachment.observers
-            if not guard.disabled
-        )
+        attachments = self.attachments
+        self.observers = {
+            operation: _working(
+                [guard for guard, watched in each.observers.items() if operation in watched]
+                for each in attachments
+            )
+            for operation in telemetry.OPERATIONS
+        }
+        self.load_observers = _working(each.load_observers for each in attachments)
+
+    def loaded(self, cache: str, keys: int, failed: int, nanoseconds: int, error: str) -> None:
+        """Tell of a call of a loader; see `LoadStats`."""
+        load = LoadStats(cache, keys, failed, nanoseconds, error)
+        for observer in self.load_observers:
+            observer(load)
 
     # ------------------------------------------------------------------ from opening to closing
 
@@ -250,3 +261,8 @@ class Session:
                 data={"plugin": guard.plugin, "what": guard.what, "error": status.last_error},
             )
         )
+
+
+def _working(guards: Iterable[list[Guard]]) -> tuple[Guard, ...]:
+    """Return the guards, of several lists, that still call what they guard."""
+    return tuple(guard for some in guards for guard in some if not guard.disabled)

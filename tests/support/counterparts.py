@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 from pathlib import Path
@@ -40,6 +41,14 @@ def node_counterpart(script: str) -> tuple[str, str]:
         return node, str(found)
     package = script.partition("/")[0]
     return _missing(f"{package} is not installed (npm install --prefix build/node {package})")
+
+
+def rotel_counterpart() -> str:
+    """Return the path of rotel's agent, a receiver of OTLP; without it, as `counterpart`."""
+    found = importlib.util.find_spec("rotel")
+    if found is not None and found.origin is not None:
+        return str(Path(found.origin).with_name("rotel-agent"))
+    _missing("rotel is not installed")
 
 
 def nvrtc_counterpart() -> Nvrtc:

@@ -8,7 +8,7 @@ import pytest
 
 from predis_core.errors import DeviceError
 from tests.support import counterparts
-from tests.support.counterparts import counterpart, nvrtc_counterpart
+from tests.support.counterparts import counterpart, nvrtc_counterpart, rotel_counterpart
 
 ABSENT = "no-such-program-of-predis"
 
@@ -27,6 +27,18 @@ def test_a_missing_program_fails_where_it_is_required(monkeypatch: pytest.Monkey
     monkeypatch.setenv("PREDIS_COUNTERPARTS", "required")
     with pytest.raises(pytest.fail.Exception, match=f"^{ABSENT} is not installed, and PREDIS_"):
         counterpart(ABSENT)
+
+
+def test_a_missing_receiver_skips_or_fails_as_a_program_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.delenv("PREDIS_COUNTERPARTS", raising=False)
+    with pytest.raises(pytest.skip.Exception, match=r"^rotel is not installed$"):
+        rotel_counterpart()
+    monkeypatch.setenv("PREDIS_COUNTERPARTS", "required")
+    with pytest.raises(pytest.fail.Exception, match=r"^rotel is not installed, and PREDIS_"):
+        rotel_counterpart()
 
 
 def _no_compiler() -> None:
