@@ -25,6 +25,7 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as traces
 
 import predis_core as predis
 from tests.support.counterparts import counterpart
+from tests.support.ports import find_port
 from tests.support.shelf import Shelf
 
 PATIENCE = 60.0
@@ -308,5 +309,4 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 @pytest.fixture
 def free_port() -> int:
     """A port on which nobody listens, for now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+    return find_port()

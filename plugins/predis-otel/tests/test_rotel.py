@@ -19,6 +19,7 @@ import predis_core as predis
 from predis_core import telemetry
 from predis_core.errors import LoaderError
 from tests.support.counterparts import rotel_counterpart
+from tests.support.ports import find_port
 
 Open = Callable[..., predis.Cache[Any, Any]]
 Eventually = Callable[[Callable[[], Any]], Any]
@@ -113,11 +114,7 @@ def rotel(tmp_path: Path, eventually: Eventually) -> Iterator[Rotel]:
 
 def _started(program: str, folder: Path, stack: contextlib.ExitStack) -> Rotel | None:
     """Start rotel at free ports; None if somebody else was quicker to take one."""
-    with contextlib.ExitStack() as held:
-        ports = {
-            protocol: held.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]
-            for protocol in ("grpc", "http")
-        }
+    ports = {"grpc": find_port(), "http": find_port()}
     log = folder / "received"
     command = [
         *(program, "start", "--exporter", "blackhole", "--pid-file", str(folder / "pid")),

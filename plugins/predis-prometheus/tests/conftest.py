@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-import random
-import socket
 import ssl
 import subprocess
 import threading
@@ -23,6 +21,7 @@ import pytest
 from predis_prometheus import PrometheusConfig
 from predis_prometheus.plugin import VARIABLE, Prometheus
 from tests.support.counterparts import counterpart
+from tests.support.ports import find_port
 
 PATIENCE = 120.0
 """Seconds for which a test waits for what another thread or process does."""
@@ -61,24 +60,8 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 
 @pytest.fixture
-def find_port() -> Callable[[], int]:
-    """Finds a port on which nobody listens, for now.
-
-    It is none of those that the system gives to whoever asks for any, as other tests do meanwhile.
-    """
-
-    def find() -> int:
-        numbers = random.SystemRandom()
-        while True:
-            port = numbers.randrange(20_000, 32_000)
-            with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
-                return port
-
-    return find
-
-
-@pytest.fixture
-def free_port(find_port: Callable[[], int]) -> int:
+def free_port() -> int:
+    """A port on which nobody listens, for now."""
     return find_port()
 
 
@@ -222,7 +205,6 @@ def running(tmp_path: Path) -> Iterator[Callable[[list[str]], None]]:
 def scraping(
     tmp_path: Path,
     running: Callable[[list[str]], None],
-    find_port: Callable[[], int],
     eventually: Callable[[Callable[[], Any]], Any],
 ) -> Callable[..., Server]:
     """Starts a Prometheus that scrapes a port every second; more lines of its configuration."""

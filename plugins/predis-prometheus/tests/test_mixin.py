@@ -21,6 +21,7 @@ from predis_prometheus.mixin import FILES, building, text_of
 from predis_prometheus.mixin.command import mixin
 from predis_prometheus.mixin.panels import ROWS
 from tests.support.counterparts import counterpart
+from tests.support.ports import find_port
 
 HERE = Path(__file__).parent
 EVERYTHING = {"$job": ".*", "$instance": ".*", "$cache": "shop|shelf", "$namespace": "|/.*"}
@@ -192,7 +193,6 @@ def test_an_alert_goes_through_alertmanager_to_a_webhook(
     scraping: Callable[..., Any],
     running: Callable[[list[str]], None],
     free_port: int,
-    find_port: Callable[[], int],
     tmp_path: Path,
     eventually: Callable[[Callable[[], Any]], Any],
 ) -> None:
