@@ -2,89 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-import re
-import socket
-import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.counterparts import node_counterpart
-from tests.support.datadog import PATIENCE, counts_of, gauges_of, opened, traffic
+from tests.support.datadog import counts_of, gauges_of, opened, traffic
+from tests.support.statsd import Statsd, running_statsd
 
 Eventually = Callable[[Callable[[], Any]], Any]
-
-CONFIGURATION = """{{
-  port: {port}, address: "127.0.0.1", mgmt_port: {management}, mgmt_address: "127.0.0.1",
-  backends: [], flushInterval: 86400000, keyNameSanitize: true
-}}
-"""
-ATTEMPTS = 5
-
-
-class Statsd:
-    """A running statsd, whose values are never reset."""
-
-    def __init__(self, port: int, management: int) -> None:
-        self.port = port
-        self._management = management
-
-    def ask(self, command: str) -> str:
-        with socket.create_connection(("127.0.0.1", self._management), PATIENCE) as connection:
-            connection.sendall(command.encode())
-            connection.settimeout(PATIENCE)
-            answer = b""
-            while not answer.rstrip().endswith((b"END", b"health: up")):
-                more = connection.recv(1 << 16)
-                assert more, answer
-                answer += more
-        return answer.decode()
-
-    def is_ready(self) -> bool:
-        """Return whether it has both of its ports: a value that is sent is there."""
-        with contextlib.suppress(OSError):
-            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-                client.connect(("127.0.0.1", self.port))
-                client.send(b"ready:1|g")
-            return "ready: 1" in self.ask("gauges")
-        return False
-
-    def values(self, command: str) -> dict[str, float]:
-        """Return "counters" or "gauges" by name and tags, as "name;tag=value"."""
-        found = re.findall(r"'([^']+)': (-?[\d.e+-]+)", self.ask(command))
-        return {name: float(value) for name, value in found}
 
 
 @pytest.fixture
 def statsd(tmp_path: Path) -> Iterator[Statsd]:
-    command = node_counterpart("statsd/stats.js")
-    with contextlib.ExitStack() as stack:
-        log = stack.enter_context((tmp_path / "log").open("wb"))
-        for _ in range(ATTEMPTS):
-            with (
-                socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
-                socket.create_server(("127.0.0.1", 0)) as tcp,
-            ):
-                udp.bind(("127.0.0.1", 0))
-                ports = udp.getsockname()[1], tcp.getsockname()[1]
-            configuration = tmp_path / "statsd.js"
-            configuration.write_text(CONFIGURATION.format(port=ports[0], management=ports[1]))
-            process = subprocess.Popen([*command, str(configuration)], stdout=log, stderr=log)
-            stack.callback(process.wait, PATIENCE)
-            stack.callback(process.kill)
-            server = Statsd(*ports)
-            end = time.monotonic() + PATIENCE
-            while process.poll() is None and time.monotonic() < end:
-                if server.is_ready():
-                    yield server
-                    return
-                time.sleep(0.05)
-            process.kill()  # somebody took a port meanwhile: others
-        pytest.fail(f"statsd did not start: {(tmp_path / 'log').read_text()}")
+    with running_statsd(tmp_path) as running:
+        yield running
 
 
 def test_statsd_has_every_counter_of_two_caches_to_the_unit(

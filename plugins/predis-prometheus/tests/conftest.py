@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import json
 import ssl
 import subprocess
 import threading
@@ -22,6 +21,7 @@ from predis_prometheus import PrometheusConfig
 from predis_prometheus.plugin import VARIABLE, Prometheus
 from tests.support.counterparts import counterpart
 from tests.support.ports import find_port
+from tests.support.prometheus import Server, running_prometheus
 
 PATIENCE = 120.0
 """Seconds for which a test waits for what another thread or process does."""
@@ -138,55 +138,6 @@ def eventually() -> Callable[[Callable[[], Any]], Any]:
     return wait
 
 
-CONFIGURATION = """\
-global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}
-{more}
-scrape_configs:
-  - job_name: predis
-    {how}
-    static_configs: [{{targets: ["127.0.0.1:{port}"]}}]
-"""
-
-
-class Server:
-    """A running Prometheus."""
-
-    def __init__(self, port: int) -> None:
-        self._base = f"http://127.0.0.1:{port}"
-
-    def is_ready(self) -> bool:
-        with contextlib.suppress(OSError):
-            return bool(
-                urllib.request.urlopen(f"{self._base}/-/ready", timeout=PATIENCE).status == 200
-            )
-        return False
-
-    def ask(self, expression: str) -> list[dict[str, Any]]:
-        """Return the series of an expression of now; HTTPError if it is none."""
-        asked = urllib.parse.urlencode({"query": expression})
-        url = f"{self._base}/api/v1/query?{asked}"
-        with urllib.request.urlopen(url, timeout=PATIENCE) as response:
-            found: list[dict[str, Any]] = json.load(response)["data"]["result"]
-        return found
-
-    def exemplars(self, expression: str) -> list[dict[str, Any]]:
-        """Return the exemplars of an expression's series of the last hour."""
-        now = time.time()
-        asked = urllib.parse.urlencode({"query": expression, "start": now - 3600, "end": now})
-        url = f"{self._base}/api/v1/query_exemplars?{asked}"
-        with urllib.request.urlopen(url, timeout=PATIENCE) as response:
-            return [each for series in json.load(response)["data"] for each in series["exemplars"]]
-
-    def query(self, expression: str) -> dict[tuple[str, str], float]:
-        """Return the values of an expression of now by name and label `cache`."""
-        return {
-            (found["metric"].get("__name__", ""), found["metric"].get("cache", "")): float(
-                found["value"][1]
-            )
-            for found in self.ask(expression)
-        }
-
-
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Callable[[list[str]], None]]:
     """Starts programs, which end with the test."""
@@ -202,29 +153,11 @@ def running(tmp_path: Path) -> Iterator[Callable[[list[str]], None]]:
 
 
 @pytest.fixture
-def scraping(
-    tmp_path: Path,
-    running: Callable[[list[str]], None],
-    eventually: Callable[[Callable[[], Any]], Any],
-) -> Callable[..., Server]:
+def scraping(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """Starts a Prometheus that scrapes a port every second; more lines of its configuration."""
-    program = counterpart("prometheus")
+    with contextlib.ExitStack() as stack:
 
-    def start(target: int, how: str = "scheme: http", more: str = "") -> Server:
-        port = find_port()
-        configuration = tmp_path / "prometheus.yml"
-        configuration.write_text(CONFIGURATION.format(port=target, how=how, more=more))
-        running(
-            [
-                program,
-                f"--config.file={configuration}",
-                f"--storage.tsdb.path={tmp_path / 'data'}",
-                f"--web.listen-address=127.0.0.1:{port}",
-                "--enable-feature=exemplar-storage",
-            ]
-        )
-        server = Server(port)
-        eventually(server.is_ready)
-        return server
+        def start(target: int, how: str = "scheme: http", more: str = "") -> Server:
+            return stack.enter_context(running_prometheus(target, tmp_path, how, more))
 
-    return start
+        yield start
