@@ -1,0 +1,72 @@
+"""The plugin: the host's hooks on one side, New Relic on the other."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from predis_core.clock import Clock
+from predis_core.plugin import CacheView, Event, Exporter, Health, MetricSource, hookimpl
+from predis_newrelic.config import NewRelicConfig, with_environment
+from predis_newrelic.feed import Feed
+from predis_newrelic.sending import Sender
+
+
+class NewRelic:
+    """Sends what the caches of the process measure to New Relic.
+
+    Args:
+        config: the section `[plugins.newrelic]`.
+
+    Raises:
+        ValueError: if there is no license key, or `ca` cannot be read; names the field.
+    """
+
+    def __init__(self, config: NewRelicConfig) -> None:
+        self._config = with_environment(config, os.environ)
+        if config.ca is not None:
+            try:
+                config.ca.read_bytes()
+            except OSError as error:
+                raise ValueError(
+                    f"ca: cannot read {str(config.ca)!r}: {error.strerror}; name a file in PEM "
+                    "that this process may read"
+                ) from error
+        self._sender = Sender(self._config)
+        self._feeds: dict[str, Feed] = {}
+
+    def close(self) -> None:
+        """Let the connections go."""
+        self._sender.close()
+
+    @hookimpl
+    def predis_exporters(self, cache: CacheView) -> Sequence[Exporter]:
+        """Send every snapshot."""
+        feed = Feed(cache.name, float(self._config.interval), Clock().wall(), self._sender)
+        self._feeds[cache.name] = feed
+        return [feed]
+
+    @hookimpl
+    def predis_metric_sources(self, cache: CacheView) -> Sequence[MetricSource]:
+        """Count what is sent and what is not."""
+        return [self._feeds[cache.name]]
+
+    @hookimpl
+    def predis_event(self, cache: CacheView, event: Event) -> None:
+        """Keep an event for the next export."""
+        feed = self._feeds.get(cache.name)
+        if self._config.events and feed is not None:
+            feed.events.add(event)
+
+    @hookimpl
+    def predis_cache_closing(self, cache: CacheView) -> None:
+        """Let the cache go; its last snapshot was exported just now."""
+        feed = self._feeds.pop(cache.name, None)
+        if feed is not None:
+            feed.close()
+
+    @hookimpl
+    def predis_health(self, cache: CacheView) -> Health:
+        """Tell whether exports get through."""
+        feed = self._feeds.get(cache.name)
+        return Health() if feed is None else feed.health()
