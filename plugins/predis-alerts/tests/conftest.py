@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 """Seconds for which a test waits for what another thread does."""
 
 

@@ -28,6 +28,8 @@ def opened(name: str = "shop", **section: Any) -> predis.Cache[Any, Any]:
         "value": {"kind": "rows", "dtype": "int64"},
     }
     section.setdefault("interval", "20ms")
+    if "webhook" in section:
+        section["webhook"] = {"timeout": "60s", **section["webhook"]}
     return predis.open({"cache": cache, "plugins": {"alerts": section}})
 
 

@@ -38,7 +38,9 @@ def sending() -> Iterator[Callable[..., Sender]]:
     with ExitStack() as stack:
 
         def start(url: str, **fields: Any) -> Sender:
-            section = PluginSection("webhook", {"url": url, "backoff": "1ms", **fields})
+            section = PluginSection(
+                "webhook", {"url": url, "backoff": "1ms", "timeout": "60s", **fields}
+            )
             made = Sender(decode_section(section, Webhook), ManualClock(NOW))
             return stack.enter_context(closing(made))
 
@@ -119,7 +121,9 @@ def test_a_receiver_that_says_nothing_is_left_after_the_timeout(
     sender = sending(receiver.url, timeout="300ms")
     sender.put(notice())
     eventually(lambda: sender.delivered("shop") == 1)
-    assert numbers(receiver) == ["number 0"] * 2
+    # The machine may be as slow as the receiver.
+    assert set(numbers(receiver)) == {"number 0"}
+    assert len(receiver.requests) >= 2
 
 
 def test_what_no_try_brings_is_counted_and_the_next_notice_has_its_turn(
