@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import msgspec
 from predis_core import telemetry
 from predis_core.types import Stats
 from tests.support.crew import PATIENCE, wait_until
+from tests.support.newrelic import KEY, Receiver, running_receiver
 from tests.support.ports import find_port
 from tests.support.prometheus import Server, running_prometheus
 from tests.support.rotel import Rotel, running_rotel, total_of
@@ -35,6 +37,12 @@ address = "127.0.0.1"
 port = {datadog}
 interval = "1s"
 service_check = false
+
+[plugins.newrelic]
+license_key = "{key}"
+host = "{newrelic}"
+ca = "{ca}"
+interval = "1s"
 """
 
 PROGRAM = """\
@@ -80,16 +88,31 @@ def of_statsd(statsd: Statsd, names: dict[str, int]) -> dict[str, int]:
     return {name: int(counters.get(f"{name};cache=shop", 0)) for name in names}
 
 
+def of_receiver(receiver: Receiver, names: dict[str, int]) -> dict[str, int]:
+    sums = receiver.sums("shop")
+    return {name: int(sums[name]) for name in names}
+
+
 def test_every_system_has_the_same_numbers_to_the_unit(tmp_path: Path) -> None:
     port = find_port()
-    with running_rotel(tmp_path) as rotel, running_statsd(tmp_path) as statsd:
+    with (
+        running_rotel(tmp_path) as rotel,
+        running_statsd(tmp_path) as statsd,
+        running_receiver(tmp_path) as receiver,
+    ):
         configuration = CONFIGURATION.format(
-            prometheus=port, otel=rotel.url("grpc"), datadog=statsd.port
+            prometheus=port,
+            otel=rotel.url("grpc"),
+            datadog=statsd.port,
+            key=KEY,
+            newrelic=receiver.host,
+            ca=receiver.ca,
         )
         (tmp_path / "predis.toml").write_text(configuration)
         program = subprocess.Popen(
             [sys.executable, "-c", PROGRAM],
             cwd=tmp_path,
+            env={name: value for name, value in os.environ.items() if "proxy" not in name.lower()},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -104,8 +127,11 @@ def test_every_system_has_the_same_numbers_to_the_unit(tmp_path: Path) -> None:
             wait_until(lambda: of_prometheus(server, names) == names)
             wait_until(lambda: of_rotel(rotel, names) == names)
             wait_until(lambda: of_statsd(statsd, names) == names)
+            wait_until(lambda: of_receiver(receiver, names) == names)
             program.communicate("end\n", timeout=PATIENCE)
         assert program.returncode == 0
         # What is sent as the cache closes changes nothing.
         assert of_rotel(rotel, names) == names
         assert of_statsd(statsd, names) == names
+        assert of_receiver(receiver, names) == names
+        assert receiver.wrong == []
