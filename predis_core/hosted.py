@@ -192,16 +192,22 @@ class MeasuredCache(HostedCache[K, V]):
 
     def get_many(self, keys: Any, *, out: Any = None) -> tuple[Any, Bools]:
         begin = stopwatch()
-        result = self._timed.get_many(self, keys, out=out)
+        # `Cache.get_many`, `_encode` and `_took` without the calls, which pays for half of the
+        # measuring: of all verbs, this one is called the most.
+        if self._unusable is not None:
+            self._check()
+        batch = keys if type(keys) is Keys else self._codec.encode(keys)
+        target = self._store.target(len(batch.words), out)
+        hit = self._table.fetch(batch, self._clock.monotonic(), target.buffer, zero=target.zero)
+        values = self._store.present(target.array) if out is None else out
         nanoseconds = stopwatch() - begin
-        # `_took` without a call: of all verbs, this one is called the most.
         waiting = self._gets.waiting
         waiting.append(nanoseconds)
         if len(waiting) >= MANY:
             self._gets.count()
         if self._session.observers["get"]:
-            self._tell("get", result[1], nanoseconds)
-        return result
+            self._tell("get", hit, nanoseconds)
+        return values, hit
 
     def set_many(self, keys: Any, values: Any, **options: Any) -> Any:
         begin = stopwatch()
@@ -251,6 +257,12 @@ class MeasuredSampledCache(MeasuredCache[K, V], SampledCache[K, V]):
     """Both."""
 
     _timed = SampledCache
+
+    def get_many(self, keys: Any, *, out: Any = None) -> tuple[Any, Bools]:
+        begin = stopwatch()
+        values, hit = SampledCache.get_many(self, keys, out=out)
+        self._took("get", hit, stopwatch() - begin)
+        return values, hit
 
 
 KINDS: dict[tuple[bool, bool], type[HostedCache[Any, Any]]] = {
