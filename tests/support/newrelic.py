@@ -33,7 +33,7 @@ class Receiver:
         mode: what it does with a request: a status; "reset" (breaks the connection off before it
             takes anything), or "silent" (does not answer until it is released).
         headers: of its answers.
-        largest: metrics per request, of more than which it answers 413.
+        largest: metrics, or events, per request, of more than which it answers 413.
         wrong: what was not as it should be.
         asked: how many requests came.
         metrics, events: what it took.
@@ -112,6 +112,8 @@ class Receiver:
         assert "predis-newrelic/" in headers["User-Agent"]
         UUID(headers["x-request-id"])
         if request.path == EVENTS:
+            if len(document) > self.largest:
+                return 413
             for event in document:
                 assert event["eventType"] == "PredisEvent"
                 assert all(isinstance(value, (str, *NUMBERS)) for value in event.values()), event

@@ -148,6 +148,18 @@ def test_what_is_too_large_is_sent_in_parts(receiver: Any, opened: Open, traffic
     wait_until(lambda: arrived(receiver, cache))
 
 
+def test_too_many_events_are_sent_in_parts(receiver: Any, opened: Open) -> None:
+    receiver.mode = 500
+    cache = opened()
+    for number in range(40):
+        cache._session.emit(Event(kind="x", message=str(number)))  # type: ignore[attr-defined]
+    wait_until(lambda: health()[0] == "failing")
+    receiver.largest = 9
+    receiver.mode = 202
+    wait_until(lambda: len(receiver.events) >= 40)
+    assert [event["message"] for event in receiver.events] == [str(n) for n in range(40)]
+
+
 def test_what_is_refused_for_good_does_not_hold_up_what_follows(
     receiver: Any, opened: Open, traffic: Traffic
 ) -> None:

@@ -16,6 +16,9 @@ KEY_VARIABLE = "NEW_RELIC_LICENSE_KEY"
 NAME_VARIABLE = "NEW_RELIC_APP_NAME"
 SERVICE = "service.name"
 
+_DIRECT = ("license_key", "region", "host", "ca")
+"""Fields that say where the plugin itself sends."""
+
 _EUROPEAN = re.compile(r"eu\d\dxx")
 
 
@@ -23,6 +26,12 @@ class NewRelicConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Where metrics and events go, and what they carry.
 
     Attributes:
+        mode: "telemetry": to New Relic's APIs, without an agent; "agent": through the APM agent
+            (package `newrelic`) that your program runs, whose own configuration then says where to.
+        start_agent: with mode = "agent", whether the agent is started here, by its own
+            configuration, if your program has not done so.
+        segments: with mode = "agent", whether calls of a loader become datastore segments of the
+            transaction in which they happen.
         license_key: the license key of your account, "${NAME}" or "file:/path"; by default
             NEW_RELIC_LICENSE_KEY.
         region: "us" or "eu", the data centre of your account; by default what the key says.
@@ -33,10 +42,14 @@ class NewRelicConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         interval: time from one export to the next.
         timeout: how long an export may take in all; keep it under `deadline` of `[host]`.
         attributes: table of what every metric and event carries, as { team = "search" };
-            "service.name" is by default the first name of NEW_RELIC_APP_NAME.
+            "service.name" is by default the first name of NEW_RELIC_APP_NAME. With mode = "agent"
+            only events carry them.
         events: whether events of the core and of other plugins are sent, as `PredisEvent`.
     """
 
+    mode: Literal["telemetry", "agent"] = "telemetry"
+    start_agent: bool = False
+    segments: bool = True
     license_key: Secret | None = None
     region: Literal["us", "eu"] | None = None
     host: str | None = None
@@ -47,6 +60,16 @@ class NewRelicConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     events: bool = True
 
     def __post_init__(self) -> None:
+        if self.mode == "agent":
+            for field in _DIRECT:
+                if getattr(self, field) is not None:
+                    raise ValueError(
+                        f'{field}: with mode = "agent" the agent has a configuration of its own '
+                        "for it; leave it out"
+                    )
+            return
+        if self.start_agent:
+            raise ValueError('start_agent: it goes with mode = "agent"')
         if self.license_key is not None and not re.fullmatch(r"[!-~]+", self.license_key.reveal()):
             raise ValueError("license_key: expected one word of ASCII letters and digits")
         if self.host is None:
@@ -70,9 +93,13 @@ class NewRelicConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 def with_environment(config: NewRelicConfig, environ: Mapping[str, str]) -> NewRelicConfig:
     """Return a section with a key and a region, and the name of the service.
 
+    One of mode "agent" is complete as it is.
+
     Raises:
         ValueError: if there is no key; names the field.
     """
+    if config.mode == "agent":
+        return config
     found: dict[str, Any] = {}
     key = config.license_key
     if key is None:

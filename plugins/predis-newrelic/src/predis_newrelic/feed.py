@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from predis_core.plugin import Health, Metric, Sample, Snapshot
 from predis_newrelic.events import Events
 from predis_newrelic.measures import Ledger, Measure
-from predis_newrelic.sending import Outcome, Sender
+from predis_newrelic.sending import Way
 
 logger = logging.getLogger("predis.newrelic")
 
@@ -51,7 +52,7 @@ class Feed:
 
     metrics = (EXPORTS, METRICS, METRICS_DROPPED, EVENTS, EVENTS_DROPPED)
 
-    def __init__(self, cache: str, interval: float, began: int, sender: Sender) -> None:
+    def __init__(self, cache: str, interval: float, began: int, sender: Way) -> None:
         self.interval = interval
         self.events = Events()
         self._cache = cache
@@ -71,7 +72,7 @@ class Feed:
             reason = self._send(measures[start : start + METRICS_AT_MOST])
             if reason:
                 break
-        self._concluded(reason or self._send_events())
+        self._concluded(reason or self._send_events(self.events.waiting))
 
     def _send(self, measures: Sequence[Measure]) -> str:
         """Send metrics, in parts if they are too large; return why that failed, or ""."""
@@ -89,16 +90,19 @@ class Feed:
             self._counted["refused"] += len(measures)
         return outcome.reason
 
-    def _send_events(self) -> str:
-        waiting = self.events.waiting
-        if not waiting:
+    def _send_events(self, events: Sequence[dict[str, Any]]) -> str:
+        """Send the oldest events that wait, as `_send` does metrics."""
+        if not events:
             return ""
-        outcome: Outcome = self._sender.send_events(waiting)
+        outcome = self._sender.send_events(events)
         if outcome.fate == "failed":
             return outcome.reason
-        self.events.done(len(waiting))
+        if outcome.fate == "too_large" and len(events) > 1:
+            half = len(events) // 2
+            return self._send_events(events[:half]) or self._send_events(events[half:])
+        self.events.done(len(events))
         arrived = outcome.fate == "arrived"
-        self._counted["events" if arrived else "events_refused"] += len(waiting)
+        self._counted["events" if arrived else "events_refused"] += len(events)
         return outcome.reason
 
     def _concluded(self, reason: str) -> None:

@@ -6,10 +6,18 @@ import os
 from collections.abc import Sequence
 
 from predis_core.clock import Clock
-from predis_core.plugin import CacheView, Event, Exporter, Health, MetricSource, hookimpl
+from predis_core.plugin import (
+    CacheView,
+    Event,
+    Exporter,
+    Health,
+    MetricSource,
+    Observer,
+    hookimpl,
+)
 from predis_newrelic.config import NewRelicConfig, with_environment
 from predis_newrelic.feed import Feed
-from predis_newrelic.sending import Sender
+from predis_newrelic.sending import Sender, Way
 
 
 class NewRelic:
@@ -19,7 +27,8 @@ class NewRelic:
         config: the section `[plugins.newrelic]`.
 
     Raises:
-        ValueError: if there is no license key, or `ca` cannot be read; names the field.
+        ValueError: if there is no license key, `ca` cannot be read, or there is no agent to be had;
+            names the field.
     """
 
     def __init__(self, config: NewRelicConfig) -> None:
@@ -32,7 +41,7 @@ class NewRelic:
                     f"ca: cannot read {str(config.ca)!r}: {error.strerror}; name a file in PEM "
                     "that this process may read"
                 ) from error
-        self._sender = Sender(self._config)
+        self._sender = _way_of(self._config)
         self._feeds: dict[str, Feed] = {}
 
     def close(self) -> None:
@@ -50,6 +59,15 @@ class NewRelic:
     def predis_metric_sources(self, cache: CacheView) -> Sequence[MetricSource]:
         """Count what is sent and what is not."""
         return [self._feeds[cache.name]]
+
+    @hookimpl
+    def predis_observers(self, cache: CacheView) -> Sequence[Observer]:
+        """Make segments of loads, in mode "agent"; no observer otherwise."""
+        if self._config.mode != "agent" or not self._config.segments:
+            return []
+        from predis_newrelic.agent import LoadSegments
+
+        return [LoadSegments()]
 
     @hookimpl
     def predis_event(self, cache: CacheView, event: Event) -> None:
@@ -70,3 +88,17 @@ class NewRelic:
         """Tell whether exports get through."""
         feed = self._feeds.get(cache.name)
         return Health() if feed is None else feed.health()
+
+
+def _way_of(config: NewRelicConfig) -> Way:
+    if config.mode == "telemetry":
+        return Sender(config)
+    try:
+        from predis_newrelic.agent import Agent  # the agent is a heavy thing
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "newrelic":
+            raise
+        raise ValueError(
+            'mode: "agent" needs the package `newrelic`; pip install "predis-newrelic[agent]"'
+        ) from error
+    return Agent(config)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 import urllib3
 from newrelic_telemetry_sdk import EventClient, MetricClient
@@ -44,6 +44,28 @@ class Outcome(NamedTuple):
 
     fate: Literal["arrived", "refused", "too_large", "failed"]
     reason: str = ""
+
+
+class Way(Protocol):
+    """A way to New Relic; all of it is used in the plugin's own thread.
+
+    Attributes:
+        target: where it leads, for people.
+    """
+
+    target: str
+
+    def begin(self) -> None:
+        """An export begins."""
+
+    def send_metrics(self, bodies: Sequence[dict[str, Any]]) -> Outcome:
+        """Send metrics, as the Metric API takes them."""
+
+    def send_events(self, bodies: Sequence[dict[str, Any]]) -> Outcome:
+        """Send events, as the Event API takes them."""
+
+    def close(self) -> None:
+        """Let go of what was opened for it."""
 
 
 class Sender:
@@ -105,7 +127,7 @@ class Sender:
         if answer.ok:
             return Outcome("arrived")
         if answer.status == _TOO_LARGE:
-            return Outcome("too_large", "one metric alone is too large for New Relic")
+            return Outcome("too_large", "one alone is too large for New Relic")
         if answer.status == _PAUSE:
             pause = _seconds(answer.headers.get("Retry-After"))
             self._paused = stopwatch() + round(pause * NANOSECONDS)
