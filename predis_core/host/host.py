@@ -321,6 +321,9 @@ def joined(config: HostConfig) -> Iterator[Host]:
             yield _host
         finally:
             _end_if_idle()
+            # Caches close before what plugins have just started ends: the last comes first.
+            atexit.unregister(_at_exit)
+            atexit.register(_at_exit)
 
 
 def close(session: Session, reason: str) -> None:
@@ -358,6 +361,3 @@ def _at_exit() -> None:
                 close(session, "exit")
             except Exception as error:  # strict, and nobody is left to catch it
                 logger.error("cache %r: closing raised", session.config.name, exc_info=error)
-
-
-atexit.register(_at_exit)

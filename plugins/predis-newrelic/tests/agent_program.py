@@ -85,7 +85,8 @@ def main() -> None:
             told["before"] = health()[1]
             told["agent"] = newrelic.agent.application(activate=False) is not None
             newrelic.agent.initialize()
-        newrelic.agent.register_application(timeout=PATIENCE)
+        application = newrelic.agent.register_application(timeout=PATIENCE)
+        wait_until(lambda: application.active)  # it may be connecting already
         wait_until(lambda: health() == ("healthy", ""))
         told["segments"] = request(cache)
         stats = cache.stats()

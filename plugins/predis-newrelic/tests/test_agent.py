@@ -18,6 +18,12 @@ from tests.support.crew import PATIENCE
 
 PROGRAM = Path(__file__).with_name("agent_program.py")
 ROOT = Path(__file__).parents[3]
+AGENT = {
+    "NEW_RELIC_DEVELOPER_MODE": "true",
+    "NEW_RELIC_APP_NAME": "test",
+    "NEW_RELIC_SHUTDOWN_TIMEOUT": str(PATIENCE),
+}
+"""The agent's configuration: what it would send goes nowhere."""
 
 
 def python(*arguments: str, **environment: str) -> str:
@@ -36,8 +42,7 @@ def python(*arguments: str, **environment: str) -> str:
 
 @pytest.mark.parametrize("starter", ["program", "plugin"])
 def test_the_agent_is_handed_everything_to_the_unit(starter: str) -> None:
-    environment = {"NEW_RELIC_DEVELOPER_MODE": "true", "NEW_RELIC_APP_NAME": "test"}
-    told = json.loads(python(str(PROGRAM), starter, **environment))
+    told = json.loads(python(str(PROGRAM), starter, **AGENT))
     if starter == "program":  # what was counted before it ran is not lost
         assert "it does not run in this process" in told["before"]
         assert told["agent"] is False, "the agent was started, and nobody had asked for that"
@@ -66,6 +71,35 @@ def test_the_agent_is_handed_everything_to_the_unit(starter: str) -> None:
     ]
     # Loads outside of a transaction make none.
     assert totals["Datastore/operation/Predis/load#count"] == 3
+
+
+def test_what_a_cache_counted_last_is_sent_though_nobody_closes_it() -> None:
+    script = """
+import json, sys
+import predis_core as predis
+import newrelic.agent
+from newrelic.common.agent_http import DeveloperModeClient
+from tests.support.crew import wait_until
+send = DeveloperModeClient.send_request
+
+def noted(self, *args, **options):
+    if options["params"]["method"] == "metric_data":
+        for metric, values in json.loads(options["payload"])[3]:
+            if metric["name"] == "Custom/predis.cache.hits/main":
+                print(values[1])
+    return send(self, *args, **options)
+
+DeveloperModeClient.send_request = noted
+value = {"kind": "rows", "dtype": "int64"}
+table = {"name": "main", "capacity": 1_000, "policy": "s3fifo", "value": value}
+section = {"mode": "agent", "start_agent": True, "interval": "1h"}
+host = {"deadline": "60s"}
+cache = predis.open({"cache": table, "host": host, "plugins": {"newrelic": section}})
+wait_until(lambda: newrelic.agent.application().active)
+cache.set_many(range(100), range(100))
+cache.get_many(range(100))
+"""
+    assert python("-c", script, **AGENT).split() == ["100"]
 
 
 def test_without_the_mode_the_agent_is_not_imported() -> None:
