@@ -78,6 +78,12 @@ def sections(port: int) -> dict[str, dict[str, Any]]:
             "interval": "1s",
             "timeout": "2s",
         },
+        "newrelic": {
+            "license_key": "x",
+            "host": f"127.0.0.1:{port}",
+            "interval": "100ms",
+            "timeout": "2s",
+        },
     }
 
 
