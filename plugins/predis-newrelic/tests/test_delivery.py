@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -189,3 +191,27 @@ def test_a_certificate_that_is_not_trusted_is_a_failure(opened: Open, traffic: T
 def test_a_file_of_authorities_that_cannot_be_read_is_named(opened: Open, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="ca: cannot read "):
         opened(ca=str(tmp_path / "none.pem"))
+    (tmp_path / "no.pem").write_text("no certificate")
+    with pytest.raises(ConfigurationError, match="ca: cannot read "):
+        opened(ca=str(tmp_path / "no.pem"))
+
+
+def test_authorities_are_read_once_and_not_while_a_cache_is_opened(
+    receiver: Any, opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    load = ssl.SSLContext.load_default_certs
+
+    def noted(context: ssl.SSLContext, *arguments: Any) -> None:
+        read.append(threading.current_thread().name)
+        load(context, *arguments)
+
+    monkeypatch.setattr(ssl.SSLContext, "load_default_certs", noted)
+    monkeypatch.setenv("SSL_CERT_FILE", str(receiver.ca))
+    receiver.mode = "reset"
+    cache = opened(ca=None)
+    wait_until(lambda: health()[0] == "failing")  # each of these connected anew
+    receiver.mode = 202
+    wait_until(lambda: arrived(receiver, cache))
+    assert len(read) == 1
+    assert read[0] != threading.current_thread().name

@@ -33,14 +33,6 @@ class NewRelic:
 
     def __init__(self, config: NewRelicConfig) -> None:
         self._config = with_environment(config, os.environ)
-        if config.ca is not None:
-            try:
-                config.ca.read_bytes()
-            except OSError as error:
-                raise ValueError(
-                    f"ca: cannot read {str(config.ca)!r}: {error.strerror}; name a file in PEM "
-                    "that this process may read"
-                ) from error
         self._sender = _way_of(self._config)
         self._feeds: dict[str, Feed] = {}
 
