@@ -620,6 +620,29 @@ def test_caches_that_are_open_at_the_end_of_the_process_are_taken_leave_of(shelf
     ]
 
 
+STARTER = """
+    import atexit
+    from predis_core.plugin import hookimpl
+
+    class Plugin:
+        def __init__(self, options):
+            atexit.register(print, "what it started ends")
+
+        @hookimpl
+        def predis_cache_closing(self, reason):
+            print(reason)
+"""
+
+
+def test_they_close_before_what_their_plugins_started_ends(shelf: Shelf) -> None:
+    shelf.put("starter", STARTER)
+    script = """
+        import predis_core as predis
+        cache = predis.open({"cache": {"capacity": 100}, "plugins": {"starter": {}}})
+    """
+    assert in_a_process(shelf, script).splitlines() == ["exit", "what it started ends"]
+
+
 FORK = """
 import os, warnings
 import predis_core as predis
