@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from typing import SupportsFloat
 
@@ -26,6 +27,19 @@ class Clock:
     def wall(self) -> int:
         """Return nanoseconds since the Unix epoch; only what leaves the process uses these."""
         return time.time_ns()
+
+
+def ticking(clock: Clock) -> Callable[[], int]:
+    """Return what tells monotonic time; the machine's clock without the method around it."""
+    plain = type(clock).monotonic is Clock.monotonic and "monotonic" not in vars(clock)
+    return time.monotonic_ns if plain else clock.monotonic
+
+
+def is_stopwatch(clock: Clock) -> bool:
+    """Return whether `stopwatch` reads what the clock's `monotonic` does, so that one will do."""
+    finest, monotonic = (time.get_clock_info(name) for name in ("perf_counter", "monotonic"))
+    same = finest.implementation == monotonic.implementation
+    return same and ticking(clock) is time.monotonic_ns
 
 
 class ManualClock(Clock):

@@ -18,13 +18,13 @@ import numpy as np
 from predis_core import host, telemetry
 from predis_core.adapt.sampled import Noted
 from predis_core.cache import Cache
-from predis_core.clock import stopwatch
+from predis_core.clock import is_stopwatch, stopwatch
 from predis_core.errors import CacheUnusable
 from predis_core.host import Session
 from predis_core.host.sampling import EVENTS
 from predis_core.mapping import K, V
 from predis_core.table.interface import Bools, Deleted, Keys
-from predis_core.telemetry import MANY, Latencies
+from predis_core.telemetry import Latencies
 from predis_core.types import BatchStats, Sample
 
 _VERSION = version("predis-core")
@@ -178,6 +178,7 @@ class MeasuredCache(HostedCache[K, V]):
             self._loads.told = functools.partial(session.loaded, self.name)
         self._latencies = {operation: Latencies() for operation in telemetry.OPERATIONS}
         self._gets = self._latencies["get"]
+        self._is_stopwatch = is_stopwatch(self._clock)
 
     def _took(self, operation: str, found: Bools, nanoseconds: int) -> None:
         self._latencies[operation].add(nanoseconds)
@@ -198,13 +199,13 @@ class MeasuredCache(HostedCache[K, V]):
             self._check()
         batch = keys if type(keys) is Keys else self._codec.encode(keys)
         target = self._store.target(len(batch.words), out)
-        hit = self._table.fetch(batch, self._clock.monotonic(), target.buffer, zero=target.zero)
+        now = begin if self._is_stopwatch else self._clock.monotonic()
+        hit = self._table.fetch(batch, now, target.buffer, zero=target.zero)
         values = self._store.present(target.array) if out is None else out
         nanoseconds = stopwatch() - begin
-        waiting = self._gets.waiting
-        waiting.append(nanoseconds)
-        if len(waiting) >= MANY:
-            self._gets.count()
+        gets, bits = self._gets, (nanoseconds - 1).bit_length()
+        gets.counts[bits] += 1
+        gets.total += nanoseconds
         if self._session.observers["get"]:
             self._tell("get", hit, nanoseconds)
         return values, hit

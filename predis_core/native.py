@@ -19,14 +19,13 @@ import inspect
 import struct
 import sys
 import threading
-import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 
 from predis_core.arrays import address
-from predis_core.clock import Clock
+from predis_core.clock import Clock, ticking
 from predis_core.errors import CacheUnusable
 from predis_core.listening import Listeners
 from predis_core.loading import Loads
@@ -210,7 +209,7 @@ def _hands_out_what_it_holds(store: Store, codec: KeyCodec, part: str) -> bool:
 
 def _context(cache: Bound, functions: dict[int, int]) -> Context:
     """Return the context of a cache as it is now."""
-    table, clock = cache._table, _ticking(cache._clock)
+    table, clock = cache._table, ticking(cache._clock)
     assert isinstance(table, CpuTable)
     flights, listeners = cache._loads.flights, cache._listeners.told
     displaced = np.empty(2 * words.LOG_ENTRIES, object)
@@ -249,12 +248,6 @@ _CONTENT: dict[str, type] = {"str": str, "bytes": bytes}
 """Kinds of keys whose content is hashed, and the one type that machine code does that for."""
 
 _NO_TAG = 1 << 62
-
-
-def _ticking(clock: Clock) -> Callable[[], int]:
-    """Return what tells the time; the machine's clock without the method around it."""
-    plain = type(clock).monotonic is Clock.monotonic and "monotonic" not in vars(clock)
-    return time.monotonic_ns if plain else clock.monotonic
 
 
 # ---------------------------------------------------------------------- methods of the class

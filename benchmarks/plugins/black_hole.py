@@ -33,7 +33,7 @@ import predis_core as predis
 
 CAPACITY = 100_000
 BATCH = 1_000
-CALLS = 200
+CALLS = 1_000
 """Batches per block."""
 
 MOST = 1.05

@@ -51,7 +51,7 @@ _GUARDED = (
 )
 """The hooks whose failures are counted and swallowed."""
 
-_PATIENCE = 10.0
+_PATIENCE = 60.0
 
 
 class PluginContract:

@@ -12,7 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from predis_core.clock import MAX_DURATION, Clock, ManualClock, nanoseconds
+from predis_core.clock import (
+    MAX_DURATION,
+    Clock,
+    ManualClock,
+    is_stopwatch,
+    nanoseconds,
+    ticking,
+)
 from predis_core.errors import ConfigurationError
 from predis_core.lifetimes import deadlines_of, lifetimes_of
 from tests.support.depth import search
@@ -27,6 +34,22 @@ def test_a_clock_tells_the_machines_time() -> None:
     after = time.monotonic_ns(), time.time_ns()
     assert before[0] <= told[0] <= after[0]
     assert before[1] <= told[1] <= after[1]
+
+
+def test_the_machines_clock_is_asked_without_a_method_around_it() -> None:
+    assert ticking(Clock()) is time.monotonic_ns
+    manual = ManualClock()
+    assert ticking(manual) == manual.monotonic
+    own = Clock()
+    own.monotonic = lambda: 7  # type: ignore[method-assign]
+    assert ticking(own)() == 7
+
+
+def test_the_stopwatch_stands_for_the_machines_clock_only() -> None:
+    assert not is_stopwatch(ManualClock())
+    if is_stopwatch(Clock()):
+        before = time.monotonic_ns()
+        assert before <= time.perf_counter_ns() <= time.monotonic_ns()
 
 
 def test_a_manual_clock_stands_still_until_it_is_moved() -> None:

@@ -9,7 +9,6 @@ import pytest
 
 import predis_core as predis
 from predis_core import native
-from predis_core.clock import Clock, ManualClock
 from predis_core.table import codegen
 from predis_core.table import context as words
 from tests.support.scalars import compiled, verbs
@@ -124,12 +123,3 @@ def test_kernels_that_live_in_memory_only_are_not_joined_by_others(
     for _ in range(2 * native.CALLS):
         cache[1] = 1
     assert not any(verbs(cache))  # it is not tried again
-
-
-def test_the_machine_clock_is_asked_without_a_method_around_it() -> None:
-    assert native._ticking(Clock()) is native.time.monotonic_ns
-    manual = ManualClock()
-    assert native._ticking(manual) == manual.monotonic
-    own = Clock()
-    own.monotonic = lambda: 7  # type: ignore[method-assign]
-    assert native._ticking(own)() == 7

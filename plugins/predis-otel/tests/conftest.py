@@ -225,6 +225,17 @@ def _by_http(receiver: Receiver, port: int, tls: Certificates | None) -> Callabl
     return end
 
 
+_SERVING = 4
+
+
+def _ready(pool: ThreadPoolExecutor) -> ThreadPoolExecutor:
+    """Have all threads of a pool begin, which must not be taken for threads that a cache leaves."""
+    met = threading.Barrier(_SERVING)
+    for each in [pool.submit(met.wait, PATIENCE) for _ in range(_SERVING)]:
+        each.result()
+    return pool
+
+
 def _by_grpc(receiver: Receiver, port: int, tls: Certificates | None) -> Callable[[], None]:
     codes = {
         "silent": grpc.StatusCode.CANCELLED,
@@ -252,7 +263,7 @@ def _by_grpc(receiver: Receiver, port: int, tls: Certificates | None) -> Callabl
         "opentelemetry.proto.collector.metrics.v1.MetricsService": "metrics",
         "opentelemetry.proto.collector.trace.v1.TraceService": "traces",
     }
-    pool = ThreadPoolExecutor(4)
+    pool = _ready(ThreadPoolExecutor(_SERVING))
     server = grpc.server(pool, options=[("grpc.so_reuseport", 0)])
     for name, kind in services.items():
         handler = grpc.method_handlers_generic_handler(name, {"Export": answered(kind)})
