@@ -178,17 +178,18 @@ class MeasuredCache(HostedCache[K, V]):
             self._loads.told = functools.partial(session.loaded, self.name)
         self._latencies = {operation: Latencies() for operation in telemetry.OPERATIONS}
         self._gets = self._latencies["get"]
+        self._observers = session.observers
         self._is_stopwatch = is_stopwatch(self._clock)
 
     def _took(self, operation: str, found: Bools, nanoseconds: int) -> None:
         self._latencies[operation].add(nanoseconds)
-        if self._session.observers[operation]:
+        if self._observers[operation]:
             self._tell(operation, found, nanoseconds)
 
     def _tell(self, operation: str, found: Bools, nanoseconds: int) -> None:
         hits = int(np.count_nonzero(found))
         stats = BatchStats(self.name, operation, len(found), hits, nanoseconds)
-        for observer in self._session.observers[operation]:
+        for observer in self._observers[operation]:
             observer(stats)
 
     def get_many(self, keys: Any, *, out: Any = None) -> tuple[Any, Bools]:
@@ -206,7 +207,7 @@ class MeasuredCache(HostedCache[K, V]):
         gets, bits = self._gets, (nanoseconds - 1).bit_length()
         gets.counts[bits] += 1
         gets.total += nanoseconds
-        if self._session.observers["get"]:
+        if self._observers["get"]:
             self._tell("get", hit, nanoseconds)
         return values, hit
 

@@ -34,6 +34,7 @@ CALLS = 20
 NOWHERE = {"endpoint": "http://127.0.0.1:9", "timeout": "100ms"}
 SECTIONS: dict[str, dict[str, Any]] = {
     "prometheus": {"prometheus": {"port": 0}},
+    "datadog": {"datadog": {"port": 9}},
     "newrelic": {"newrelic": {"license_key": "x", "host": "127.0.0.1:9", "timeout": "100ms"}},
     "newrelic-agent": {"newrelic": {"mode": "agent"}},
     "otel": {"otel": NOWHERE},

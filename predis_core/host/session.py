@@ -35,7 +35,7 @@ class Session:
         emit: takes an event for all plugins, and returns whether there was room for it.
 
     Attributes:
-        observers: what is told of every batch, by its operation.
+        observers: what is told of every batch, by its operation; always this very dict.
         load_observers: what is told of every call of a loader.
         draw: which batches are sampled.
         events_dropped: events that were lost.
@@ -137,13 +137,11 @@ class Session:
 
     def _choose_observers(self) -> None:
         attachments = self.attachments
-        self.observers = {
-            operation: _working(
+        for operation in telemetry.OPERATIONS:
+            self.observers[operation] = _working(
                 [guard for guard, watched in each.observers.items() if operation in watched]
                 for each in attachments
             )
-            for operation in telemetry.OPERATIONS
-        }
         self.load_observers = _working(each.load_observers for each in attachments)
 
     def loaded(self, cache: str, keys: int, failed: int, nanoseconds: int, error: str) -> None:
