@@ -1,4 +1,4 @@
-"""The core's own commands: `predis plugins`, `predis check` and `predis warmup`."""
+"""The core's own commands: `predis plugins`, `check`, `prefetch` and `warmup`."""
 
 from __future__ import annotations
 
@@ -119,6 +119,43 @@ def check(configuration: Path, as_json: bool) -> None:
         raise click.ClickException("\n".join(problems))
     if not as_json:
         click.echo(f"{decoded.source}: a cache can be opened with it.")
+
+
+@click.group()
+def prefetch() -> None:
+    """Look at what is loaded before anybody asks for it."""
+
+
+@prefetch.command(
+    epilog="Exit codes: 0 done, 1 the configuration cannot be read, or has no state_dir. "
+    "Example: predis prefetch status predis.toml"
+)
+@click.argument("configuration", required=False, type=FILE, metavar="[FILE]")
+@click.option(
+    "--state-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Ask the processes whose configuration has this folder as [host] state_dir; "
+    "by default that of FILE.",
+)
+@JSON_OPTION
+def status(configuration: Path | None, state_dir: Path | None, as_json: bool) -> None:
+    """Show what prefetchers do for the caches of running processes.
+
+    For each prefetcher of each cache: whether it is quiet, and how many of the entries that were
+    loaded because of it were used, came late, were not used, or did harm.
+    """
+    if state_dir is None and configuration is not None:
+        state_dir = processes.folder_of(configuration)
+    if state_dir is None:
+        raise click.ClickException(
+            "no processes to ask: give --state-dir, or a FILE with state_dir in [host]"
+        )
+    found, silent = processes.snapshots(state_dir)
+    documents = showing.prefetching(found)
+    if as_json:
+        click.echo(json_text.dumps({"prefetchers": documents, "silent": silent}, indent=2))
+        return
+    click.echo("\n".join([showing.table_of_prefetching(documents), *silent]))
 
 
 @click.command(

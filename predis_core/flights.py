@@ -19,9 +19,12 @@ import numpy.typing as npt
 
 from predis_core.errors import LoaderDeadlock, LoaderError
 from predis_core.ids import NO_IDS, Ids
-from predis_core.table.interface import Bools, Bytes, Int64s
+from predis_core.table.interface import Bools, Bytes, Int64s, Keys
 
 Loader = Callable[[Any], Any]
+
+Storing = Callable[[Keys, npt.NDArray[Any], Any, Bytes, int], Any]
+"""Inserts loaded values: keys, values, ttl, veto and cost as in `loading.LoadTarget.store`."""
 
 LOOK_AFTER = 1.0
 """Seconds between two looks at whether the event loop that runs a load is still there."""
@@ -38,11 +41,15 @@ class Load:
         lost: says whether the event loop that runs it was closed; None if a thread runs it.
         task: the task that runs it, which may have no other reference.
         needs: the loads that its loader runs or waits for.
+        store: where what is loaded goes, if not where the others go; such a load is a guess, which
+            nobody asked for: it is not counted, and if it fails, who waited for it loads instead.
+        left: bool per id, which were waited for in vain, as a guess of others failed.
         cost: nanoseconds that the loader took per id.
         error: what went wrong, once it has ended.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, store: Storing | None = None) -> None:
+        self.store = store
         self.owner: int | None = threading.get_ident()
         self.lost: Callable[[], bool] | None = None
         self.task: Any = None
@@ -62,6 +69,16 @@ class Load:
         self.veto: Bytes = np.zeros(len(ids), np.uint8)
         self.state: Bytes = np.zeros(len(ids), np.uint8)
         self.values: npt.NDArray[Any] | None = None
+        self.left: Bools | None = None
+
+    def in_vain(self, hit: Bools) -> Bools | None:
+        """Return which positions of a batch were waited for in vain; None if none was."""
+        if self.left is None:
+            return None
+        positions = np.zeros(len(hit), bool)
+        missing = np.flatnonzero(~hit)
+        positions[missing] = self.left[self.ids.at[: len(missing)]]
+        return positions
 
     def when_ended(self, callback: Callable[[], None]) -> object:
         """Have `callback` called, by whichever thread ends the load; return a token for `forget`.
@@ -108,8 +125,8 @@ class Wait(NamedTuple):
     places: Int64s
 
     def check(self) -> None:
-        """Raise LoaderError if the load that was waited for failed."""
-        if (error := self.load.error) is not None:
+        """Raise LoaderError if the load that was waited for failed, unless it was a guess."""
+        if (error := self.load.error) is not None and self.load.store is None:
             reason = str(error) or type(error).__name__
             raise LoaderError(
                 f"the load in another thread or task failed: {reason}", self.ids

@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
-    from predis_core.plugin import CacheView, Exporter, MetricSource, Observer, Registry, Sampler
+    from predis_core.plugin import (
+        CacheView,
+        Exporter,
+        MetricSource,
+        Observer,
+        Prefetcher,
+        Registry,
+        Sampler,
+    )
     from predis_core.types import Event, Health
 
 HOOK_API = 1
@@ -43,6 +51,18 @@ def predis_eviction_policy(cache: CacheView) -> Any:
     When: a cache is built.
     Returns: a policy, or None to leave the choice; at most one plugin may choose.
     If it raises: the cache is not opened.
+    """
+
+
+@hookspec
+def predis_prefetchers(cache: CacheView) -> Sequence[Prefetcher] | None:
+    """Say which keys will be asked for soon, so that the cache's default loader loads them.
+
+    When: a cache is built, and once more for each namespace, so that nothing learnt in one is
+        proposed in another; the view has the namespace's name then, as "CACHE/NAMESPACE".
+    Returns: objects with a `name`, `observe(batch)` and `predict(limit)`, called in a thread of the
+        core; or None.
+    If it raises: the failure is counted, the cache opens without them.
     """
 
 

@@ -82,6 +82,7 @@ class Intake:
         weights: Int64s | None = None,
         want_removed: bool = False,
         absent_only: bool = False,
+        guess: bool = False,
         veto: Bytes | None = None,
         costs: Int64s | None = None,
     ) -> Inserted:
@@ -95,6 +96,7 @@ class Intake:
             costs=costs,
             sizes=weights,
             absent_only=absent_only,
+            guess=guess,
             veto=veto,
             want_removed=want_removed or bool(listeners),
         )
@@ -109,8 +111,21 @@ class Intake:
         now = self._clock.monotonic()
         return self.table.fetch(keys, now, out, zero=out.dtype != object, count=False)
 
-    def store(self, keys: Keys, values: npt.NDArray[Any], ttl: Any, veto: Bytes, cost: int) -> None:
-        """Insert loaded values, except where `veto` is set by then. Args: cost, ns per value."""
+    def store(
+        self,
+        keys: Keys,
+        values: npt.NDArray[Any],
+        ttl: Any,
+        veto: Bytes,
+        cost: int,
+        guess: bool = False,
+    ) -> Inserted:
+        """Insert loaded values, except where `veto` is set by then; tell of what leaves.
+
+        Args:
+            cost: nanoseconds per value.
+            guess: whether nobody asked for them; then what was removed is returned as well.
+        """
         n = len(keys.words)
         stored = veto == 0
         weights = None
@@ -122,13 +137,15 @@ class Intake:
             weights[stored] = weighed
         now = self._clock.monotonic()
         # What is resident by now was set during the load, and wins.
-        self.put(
+        return self.put(
             keys,
             self._store.take_over(values),
             now,
             deadlines_of(ttl, now, n),
             weights=weights,
+            want_removed=guess,
             absent_only=True,
+            guess=guess,
             veto=veto,
             costs=np.full(n, cost, np.int64) if self.keeps_costs else None,
         )

@@ -39,6 +39,7 @@ from predis_core.flights import (
     Load,
     Loader,
     Steps,
+    Storing,
     Wait,
     answered,
     needing,
@@ -66,7 +67,7 @@ class LoadTarget(Protocol):
         """Put the keys' values into `out` and return the hit mask, without counting the lookup."""
         ...
 
-    def store(self, keys: Keys, values: npt.NDArray[Any], ttl: Any, veto: Bytes, cost: int) -> None:
+    def store(self, keys: Keys, values: npt.NDArray[Any], ttl: Any, veto: Bytes, cost: int) -> Any:
         """Insert loaded values, except where `veto` is set by then; each took `cost` ns."""
         ...
 
@@ -175,7 +176,28 @@ class Loads:
         with needing(load):
             self._drive(self.flight(call, load, keys, hit, loader, ttl, whole))
         found: Bools = self._drive(self.collecting(load, values, hit, whole))
+        in_vain = load.in_vain(hit)
+        if in_vain is not None:
+            found |= self.fill(self.begin(), keys, values, ~in_vain, loader, ttl) & in_vain
         return found
+
+    def guess(self, keys: Keys, loader: Loader, ttl: Any, store: Storing) -> None:
+        """Load keys that nobody asked for, and nobody is loading.
+
+        Args:
+            keys: distinct ones.
+            loader, ttl: as for `fill`.
+            store: where they go.
+
+        Raises:
+            LoaderError: if the load failed.
+        """
+        load, n = Load(store), len(keys.words)
+        self._drive(self.flight(self.begin(), load, keys, np.zeros(n, bool), loader, ttl, n))
+
+    def demanded(self) -> Load | None:
+        """Return a load under way that somebody waits for; None if there is none."""
+        return next((load for load in list(self._flights) if load.store is None), None)
 
     def flight(
         self, call: Call, load: Load, keys: Keys, hit: Bools, loader: Loader, ttl: Any, size: int
@@ -216,6 +238,10 @@ class Loads:
         for other, waited in load.others.items():
             places = np.array(waited)
             yield Wait(other, load, places)
+            if other.error is not None:
+                load.left = np.zeros(len(load.ids), bool) if load.left is None else load.left
+                load.left[places] = True
+                continue
             for part in parts(len(places), size):
                 self._copy(load, places[part], other)
                 yield None
@@ -256,7 +282,8 @@ class Loads:
             if holders.count(load) < len(holders):
                 self._claim_from(load, part.start, holders)
             yield None
-        self._count(saved=len(load.ids) - int(load.mine.sum()))
+        if load.store is None:
+            self._count(saved=len(load.ids) - int(load.mine.sum()))
 
     def _claim_from(self, load: Load, start: int, holders: list[Load]) -> None:
         """Claim ids that other loads held a moment ago, or note that they still do."""
@@ -311,14 +338,16 @@ class Loads:
     def _load_rest(self, load: Load, wanted: Int64s, loader: Loader, size: int) -> Steps:
         """Have the loader called for the ids at some places, and take what it returned."""
         n = len(wanted)
-        self._count(loads=n)
+        if load.store is None:
+            self._count(loads=n)
         begin = stopwatch()
         try:
             present, rows = yield from self._loaded(load, wanted, loader, size)
             took = stopwatch() - begin
             load.cost = took // n
         except BaseException as error:
-            self._count(failures=n)
+            if load.store is None:
+                self._count(failures=n)
             if self.told is not None:
                 self.told(n, n, stopwatch() - begin, type(error.__cause__ or error).__name__)
             raise
@@ -392,7 +421,8 @@ class Loads:
         for part in parts(len(load.ids), size):
             lives = ttl if np.ndim(ttl) == 0 else ttl[load.ids.first[part]]
             keys, values = load.ids.keys(part), load.values[part]
-            self._target.store(keys, values, lives, load.veto[part], load.cost)
+            store = self._target.store if load.store is None else load.store
+            store(keys, values, lives, load.veto[part], load.cost)
             yield None
 
     # ------------------------------------------------------------------ the end of a load

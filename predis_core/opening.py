@@ -21,6 +21,7 @@ from predis_core.loading import Loader
 from predis_core.namespaces import check_room, wish
 from predis_core.planning import MemoryPlan
 from predis_core.policies import Policy
+from predis_core.prefetching import prefetching
 from predis_core.stores import Blobs, Objects, Rows, Store
 from predis_core.table.layout import Layout
 
@@ -63,6 +64,8 @@ def open(
         try:
             session.prepare()
             kind = KINDS[session.is_measured, session.samples_batches]
+            if session.prefetches:
+                kind = prefetching(kind)
             given |= {"session": session, "policy": session.policy()}
             cache: HostedCache[Any, Any] = _built(kind, decoded, its_host.registry, loader, given)
             session.begin(cache, its_host.drains)

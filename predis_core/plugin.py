@@ -22,6 +22,7 @@ import pluggy
 from predis_core.config import ByteSize, CacheConfig, Duration, Secret
 from predis_core.hookspecs import HOOK_API, PROJECT
 from predis_core.types import (
+    AccessBatch,
     BatchSample,
     BatchStats,
     Distribution,
@@ -39,6 +40,7 @@ __all__ = [
     "HOOK_API",
     "SAMPLE_INTERVAL",
     "SAMPLE_RATE",
+    "AccessBatch",
     "BatchSample",
     "BatchStats",
     "ByteSize",
@@ -57,6 +59,7 @@ __all__ = [
     "NoOptions",
     "Observer",
     "PluginSpec",
+    "Prefetcher",
     "Registry",
     "Sample",
     "Sampler",
@@ -197,6 +200,36 @@ class Sampler(Protocol):
         """Take a `BatchSample`, or a `KeySample`; runs in the plugin's own thread.
 
         Up to a million accesses wait; what comes on top is dropped, and counted.
+        """
+
+
+class Prefetcher(Protocol):
+    """Sees every look-up of a cache, and proposes keys that will be asked for soon.
+
+    What it proposes is loaded by the cache's default loader as far as that pays: guesses that are
+    not used cost it its credit. All calls are made by one thread, in the order of the batches; some
+    batches may be left out.
+    """
+
+    @property
+    def name(self) -> str:
+        """What it is called; no other prefetcher of the cache is."""
+
+    def observe(self, batch: AccessBatch) -> None:
+        """Take note of a batch of look-ups; its arrays are read, and not kept."""
+
+    def predict(self, limit: int) -> tuple[Any, Any]:
+        """Return keys that will be asked for soon, and how sure that is.
+
+        Called after each `observe`, or after several. What was proposed once is not proposed again
+        until there is a new reason; those that are in the cache are passed over.
+
+        Args:
+            limit: how many keys are of use.
+
+        Returns:
+            (keys, confidences): int64[m] for int64 keys, else a list of m keys, best first; and
+            float[m], for each the probability that it will be asked for soon.
         """
 
 

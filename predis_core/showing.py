@@ -7,11 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from predis_core import telemetry
 from predis_core.config import Configuration
 from predis_core.errors import ConfigurationError
 from predis_core.host import discovery
 from predis_core.host.states import HostStatus, PluginStatus
 from predis_core.planning import MemoryPlan
+from predis_core.types import Snapshot
 
 
 class Row(NamedTuple):
@@ -117,6 +119,49 @@ def _cells(plugin: PluginStatus) -> tuple[str, ...]:
         f"{plugin.observer_seconds * 1e6:.2f} µs" if observing else "none",
         f"{plugin.sampled:,} ({plugin.dropped:,})" if sampling else "none",
     )
+
+
+_PREFETCHED = {metric.name: field for field, metric in telemetry.PREFETCHED.items()}
+
+
+def prefetching(found: Mapping[int, Sequence[Snapshot]]) -> list[dict[str, Any]]:
+    """Return what prefetchers did, of snapshots by process: one document for each of a cache."""
+    documents: dict[tuple[int, str, str], dict[str, Any]] = {}
+    for pid, snapshots in found.items():
+        for sample in (sample for each in snapshots for sample in each.samples):
+            field = _PREFETCHED.get(sample.metric.name)
+            if field is not None:
+                cache, prefetcher = sample.labels
+                row = documents.setdefault(
+                    (pid, cache, prefetcher),
+                    {"process": pid, "cache": cache, "prefetcher": prefetcher},
+                )
+                row[field] = sample.value
+    return list(documents.values())
+
+
+def table_of_prefetching(documents: Sequence[Mapping[str, Any]]) -> str:
+    """Return what prefetchers did, as text."""
+    if not documents:
+        return "No cache of these processes prefetches."
+    header = (
+        "PROCESS",
+        "CACHE",
+        "PREFETCHER",
+        "STATE",
+        "LOADED",
+        "USED",
+        "LATE",
+        "UNUSED",
+        "HARMFUL",
+    )
+    rows = []
+    for each in documents:
+        credit = each["credit"]
+        state = "quiet" if credit < 1 else f"active, credit {credit:,.0f}"
+        counts = (f"{each[field]:,}" for field in ("loads", "used", "late", "unused", "harmful"))
+        rows.append((str(each["process"]), each["cache"], each["prefetcher"], state, *counts))
+    return columns(header, rows)
 
 
 def memory(plan: MemoryPlan) -> dict[str, Any]:

@@ -155,6 +155,65 @@ EVENTS_DROPPED = Metric(
     "Events that were lost because plugins did not keep up.",
     ("cache",),
 )
+_PREFETCHER = ("cache", "prefetcher")
+PREFETCHED = {
+    "loads": Metric(
+        "predis.prefetch.loads",
+        "counter",
+        "entries",
+        "Entries that were loaded before anybody asked for them.",
+        _PREFETCHER,
+    ),
+    "used": Metric(
+        "predis.prefetch.used",
+        "counter",
+        "entries",
+        "Entries loaded ahead that were asked for while they were there.",
+        _PREFETCHER,
+    ),
+    "late": Metric(
+        "predis.prefetch.late",
+        "counter",
+        "entries",
+        "Entries loaded ahead that were asked for while they were being loaded.",
+        _PREFETCHER,
+    ),
+    "unused": Metric(
+        "predis.prefetch.unused",
+        "counter",
+        "entries",
+        "Entries loaded ahead that were not asked for in time.",
+        _PREFETCHER,
+    ),
+    "harmful": Metric(
+        "predis.prefetch.harmful",
+        "counter",
+        "entries",
+        "Entries that left for one loaded ahead, and were asked for soon after.",
+        _PREFETCHER,
+    ),
+    "credit": Metric(
+        "predis.prefetch.credit",
+        "gauge",
+        "entries",
+        "Entries that a prefetcher may get loaded ahead; below 1 it is quiet.",
+        _PREFETCHER,
+    ),
+}
+"""By field of `PrefetchStats`."""
+
+PREFETCH_FAILURES = Metric(
+    "predis.prefetch.failures",
+    "counter",
+    "entries",
+    "Entries that the loader failed to load ahead.",
+)
+PREFETCH_DROPPED = Metric(
+    "predis.prefetch.dropped",
+    "counter",
+    "keys",
+    "Looked-up keys that prefetchers did not see, because prefetching did not keep up.",
+)
 
 CATALOGUE: tuple[Metric, ...] = (
     *COUNTERS.values(),
@@ -168,6 +227,9 @@ CATALOGUE: tuple[Metric, ...] = (
     SAMPLER_EVENTS,
     SAMPLER_DROPPED,
     EVENTS_DROPPED,
+    *PREFETCHED.values(),
+    PREFETCH_FAILURES,
+    PREFETCH_DROPPED,
 )
 """Every metric of the core."""
 

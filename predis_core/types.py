@@ -190,6 +190,47 @@ class KeySample(msgspec.Struct, frozen=True, eq=False):
     rate: float
 
 
+class AccessBatch(msgspec.Struct, frozen=True, eq=False):
+    """One batch of look-ups, whole: what prefetchers get. Loads look up first.
+
+    Attributes:
+        cache: the cache's name; that of a namespace is "CACHE/NAMESPACE".
+        keys: int64[n] for int64 keys, else object[n], in the order in which they were asked for.
+        words: int64[n], `keys` itself for int64 keys; for other kinds a hash of each, the same for
+            equal keys of a cache.
+        hits: bool[n], which were in the cache.
+    """
+
+    cache: str
+    keys: Any
+    words: Any
+    hits: Any
+
+
+class PrefetchStats(msgspec.Struct, frozen=True, kw_only=True):
+    """What a prefetcher did for a cache since it was opened.
+
+    Attributes:
+        prefetcher: its name.
+        loads: entries that were loaded because it proposed them.
+        used: of them, how many were asked for while they were there.
+        late: how many were asked for while they were being loaded.
+        unused: how many were not asked for in time.
+        harmful: for how many something left that was asked for soon after.
+        credit: how many it may get loaded.
+        is_quiet: whether it may not get any, as too few of its proposals were asked for.
+    """
+
+    prefetcher: str
+    loads: int
+    used: int
+    late: int
+    unused: int
+    harmful: int
+    credit: float
+    is_quiet: bool
+
+
 class Metric(msgspec.Struct, frozen=True):
     """What is measured; every exporter derives its own spelling from it.
 

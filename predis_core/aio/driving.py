@@ -108,6 +108,10 @@ async def fill(
     if load.error is not None:
         raise load.error
     found = await _collected(loads, loads.collecting(load, values, hit, size), pauses)
+    in_vain = load.in_vain(hit)
+    if in_vain is not None:
+        again = await fill(loads, loads.begin(), keys, values, ~in_vain, loader, ttl, size)
+        found |= again & in_vain
     if pauses:
         # To give up what was loaded takes a while: one thing per turn.
         left = [load.values, load.ids, load]

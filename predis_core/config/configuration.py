@@ -151,6 +151,29 @@ class NamespaceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     ttl: Duration | None = None
 
 
+class PrefetchConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What prefetching may cost, where a plugin offers prefetchers.
+
+    Attributes:
+        precision: the share of what a prefetcher gets loaded that has to be asked for; one that
+            keeps below it becomes quiet.
+        waste: loads that may come to nothing, per load that is needed.
+        batch: keys per call of the loader, at most.
+        loads_per_second: keys that may be loaded ahead per second; None: any number.
+        bytes_per_second: bytes of values that may be loaded ahead per second; None: any number.
+        cpu: the share of one core that it may use.
+        ring: look-ups that may wait for it; more are passed over, and counted.
+    """
+
+    precision: Annotated[float, Meta(gt=0, lt=1)] = 0.5
+    waste: Annotated[float, Meta(ge=0, le=10)] = 0.2
+    batch: Annotated[int, Meta(ge=1, le=65_536)] = 256
+    loads_per_second: Annotated[float, Meta(gt=0)] | None = None
+    bytes_per_second: ByteSize | None = None
+    cpu: Annotated[float, Meta(gt=0, le=1)] = 0.5
+    ring: Annotated[int, Meta(ge=1)] = 262_144
+
+
 class CacheConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the cache is built with.
 
@@ -169,6 +192,7 @@ class CacheConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         weigher: for objects with `memory`, the function that gets a key and its value and returns
             the bytes that they count for, as "package.module:name".
         namespaces: parts of the cache with keys of their own, by name.
+        prefetch: what prefetching may cost.
     """
 
     capacity: Annotated[int, Meta(ge=1)] | None = None
@@ -184,6 +208,7 @@ class CacheConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     loader: _Text | None = None
     weigher: _Reference | None = None
     namespaces: dict[_Name, NamespaceConfig] = {}
+    prefetch: PrefetchConfig = PrefetchConfig()
 
 
 class PluginSection:

@@ -13,6 +13,7 @@ from predis_core.host.guard import FAILED, Guard
 from predis_core.host.plugged import Plugged
 from predis_core.host.sampling import ALL, BatchStream, KeyStream, Stream, Wish, wish_of
 from predis_core.host.view import Hosted, View
+from predis_core.prefetch import Member, checked
 from predis_core.telemetry import OPERATIONS
 from predis_core.types import Health, Metric, Sample
 
@@ -122,7 +123,18 @@ class Attachment:
             self._sources.append(_Source(guard))
             self.metrics += metrics
 
-    def _asked(self, hook: str, read: Callable[[list[Any]], Any]) -> list[Any]:
+    def members(self, view: View) -> list[Member]:
+        """Ask the plugin for prefetchers of a cache, or of a namespace of it."""
+        members = []
+        for each in self._asked("predis_prefetchers", _prefetchers, view):
+            observe = self._guard(f"prefetcher {each.name}", each.observe)
+            predict = self._guard(f"proposals of prefetcher {each.name}", checked(each.predict))
+            members.append(Member(each.name, observe, predict))
+        return members
+
+    def _asked(
+        self, hook: str, read: Callable[[list[Any]], Any], view: View | None = None
+    ) -> list[Any]:
         """Return the objects that a hook returns, as `read` has them; none if one does not fit."""
         function = self.plugged.hook(hook)
         if function is None:
@@ -136,7 +148,7 @@ class Attachment:
                 raise TypeError(f"{hook} has to return a list of objects, got {given!r}")
             return list(read(list(given)))
 
-        asked = self._guard(hook, ask)(cache=self.view)
+        asked = self._guard(hook, ask)(cache=self.view if view is None else view)
         return [] if asked is FAILED else asked
 
     # ------------------------------------------------------------------ from opening to closing
@@ -256,6 +268,16 @@ def _observers(objects: list[Any]) -> list[tuple[Any, Sequence[str]]]:
 def _samplers(objects: list[Any]) -> list[tuple[Any, Wish]]:
     """Return samplers with what they want."""
     return [(sampler, wish_of(sampler)) for sampler in _with("on_sample")(objects)]
+
+
+def _prefetchers(objects: list[Any]) -> list[Any]:
+    """Return prefetchers, each with a name of its own."""
+    names: set[str] = set()
+    for each in _with("predict")(_with("observe")(objects)):
+        if not isinstance(each.name, str) or not each.name or each.name in names:
+            raise ValueError(f"name: expected a name that no other has, got {each.name!r}")
+        names.add(each.name)
+    return objects
 
 
 def _exporters(objects: list[Any]) -> list[tuple[Any, float | None]]:

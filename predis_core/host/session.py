@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -20,7 +21,15 @@ from predis_core.host.guard import Guard
 from predis_core.host.plugged import Plugged
 from predis_core.host.sampling import EVENTS, NEVER, BatchStream, Draw, KeyStream, Stream
 from predis_core.host.view import Hosted, View
+from predis_core.prefetch import Followed, Following, Member
+from predis_core.prefetch.engine import Encode
+from predis_core.prefetch.following import Source
 from predis_core.types import BatchStats, Event, LoadStats, Sample, Snapshot, Stats
+
+logger = logging.getLogger("predis")
+
+_PATIENCE = 1.0
+"""Seconds that a cache which closes waits for a load that nobody waits for."""
 
 
 class Session:
@@ -60,14 +69,17 @@ class Session:
         self._clock = clock
         self._emit = emit
         self._begun: list[Attachment] = []
+        self._members: list[Member] = []
+        self._following: Following | None = None
         self._cache: Callable[[], Hosted | None] = lambda: None
         self.attachments = [
             Attachment(each, self._view_for(each), strict, self._disabled) for each in plugged
         ]
 
-    def _view_for(self, plugged: Plugged) -> View:
+    def _view_for(self, plugged: Plugged, name: str | None = None) -> View:
         emit = functools.partial(self.emit, source=plugged.name)
-        return View(self.config, self.stats, self.snapshot, emit)
+        config = self.config if name is None else msgspec.structs.replace(self.config, name=name)
+        return View(config, self.stats, self.snapshot, emit)
 
     # ------------------------------------------------------------------ building
 
@@ -110,7 +122,43 @@ class Session:
                         f"{other} already; give it another name"
                     )
         self._choose_observers()
+        self._members = self.members(self.config.name)
         self.draw = Draw([each for each in self._streams() if isinstance(each, BatchStream)])
+
+    def members(self, name: str) -> list[Member]:
+        """Ask every plugin for prefetchers of a cache or namespace of that name.
+
+        Raises:
+            PluginError: if two plugins have a prefetcher of the same name.
+        """
+        found: dict[str, Member] = {}
+        for attachment in self.attachments:
+            view = attachment.view
+            if name != self.config.name:
+                view = self._view_for(attachment.plugged, name)
+            for member in attachment.members(view):
+                if member.name in found:
+                    raise PluginError(
+                        f"plugin {attachment.plugged.name!r}: there is a prefetcher "
+                        f"{member.name!r} of another plugin already; enable one of them"
+                    )
+                found[member.name] = member
+        return list(found.values())
+
+    @property
+    def prefetches(self) -> bool:
+        """Whether anybody offers prefetchers for the cache."""
+        return bool(self._members)
+
+    def follow(self, cache: Source, name: str, capacity: int, encode: Encode) -> Followed:
+        """Have prefetchers follow the cache, or a namespace of it."""
+        members, self._members = self._members, []
+        if self._following is None:
+            config = self.config.prefetch
+            self._following = Following(self.config.name, config, self._clock)
+        else:
+            members = self.members(name)
+        return self._following.follow(name, cache, members, capacity, encode)
 
     def _streams(self) -> list[Stream]:
         return [stream for attachment in self.attachments for stream in attachment.streams]
@@ -178,6 +226,10 @@ class Session:
             Exception: if failures are to be raised: the first one, after all took leave.
         """
         failures: list[Exception] = []
+        if self._following is not None and not self._following.close(_PATIENCE):
+            logger.warning(
+                "cache %r: closes while its loader hangs in a prefetch", self.config.name
+            )
         for attachment in reversed(self._begun):
             try:
                 attachment.close(reason)

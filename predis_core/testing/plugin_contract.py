@@ -41,6 +41,7 @@ from predis_core.plugin import HOOK_API, PluginSpec, hookimpl
 
 _GUARDED = (
     "predis_observers",
+    "predis_prefetchers",
     "predis_samplers",
     "predis_exporters",
     "predis_metric_sources",
@@ -89,6 +90,10 @@ class PluginContract:
             "cache": {"name": "contract", "capacity": 256, "keys": "int64"},
             "plugins": {self.plugin: self.section() | section},
         }
+
+    def open(self, **section: Any) -> Cache[Any, Any]:
+        """Open a cache with this plugin, and with a default loader, as prefetching needs one."""
+        return open(self.configuration(**section), loader=_load)
 
     def loaded(self) -> discovery.Loaded:
         """Return the plugin, imported and with its section decoded."""
@@ -154,7 +159,7 @@ class PluginContract:
     # ------------------------------------------------------------------ what it does to a cache
 
     def test_a_cache_with_it_works(self) -> None:
-        with open(self.configuration()) as cache:
+        with self.open() as cache:
             self.use(cache)
             state = host.status()
             assert state is not None
@@ -168,7 +173,7 @@ class PluginContract:
         if not hasattr(kind, hook):
             pytest.skip(f"the plugin has no {hook}")
         monkeypatch.setattr(kind, hook, hookimpl(_raising))
-        with open(self.configuration()) as cache:
+        with self.open() as cache:
             self.use(cache)
 
     @pytest.mark.parametrize(
@@ -176,6 +181,8 @@ class PluginContract:
         [
             ("predis_observers", "on_batch"),
             ("predis_observers", "on_load"),
+            ("predis_prefetchers", "observe"),
+            ("predis_prefetchers", "predict"),
             ("predis_samplers", "on_sample"),
             ("predis_exporters", "export"),
             ("predis_metric_sources", "collect"),
@@ -195,11 +202,11 @@ class PluginContract:
             return [_Spoilt(each, method) for each in objects]
 
         monkeypatch.setattr(kind, hook, spoilt)
-        with open(self.configuration()) as cache:
+        with self.open() as cache:
             self.use(cache)
 
     def test_closing_twice_is_harmless(self) -> None:
-        cache = open(self.configuration())
+        cache = self.open()
         cache.close()
         cache.close()
         plugin = self.loaded().construct()
@@ -209,14 +216,14 @@ class PluginContract:
 
     def test_it_can_be_opened_again(self) -> None:
         for _ in range(2):
-            with open(self.configuration()) as cache:
+            with self.open() as cache:
                 self.use(cache)
 
     def test_it_leaves_no_thread_and_no_socket_behind(self) -> None:
-        with open(self.configuration()):
+        with self.open():
             pass  # what is made once per process, by a library it uses, is made here
         threads, sockets = _threads(), _sockets()
-        with open(self.configuration()) as cache:
+        with self.open() as cache:
             self.use(cache)
         nothing = (set[str](), 0)
         left = _eventually(nothing, lambda: (_threads() - threads, max(0, _sockets() - sockets)))
@@ -244,7 +251,10 @@ class PluginContract:
             (found,) = discovery.installed_plugins()[{self.plugin!r}]
             module = __import__(found.entry.module.partition(".")[0])
             assert module.__file__.startswith({str(site)!r}), module.__file__
-            with predis.open({self.configuration()!r}) as cache:
+            def load(ids):
+                return [str(key) for key in ids]
+
+            with predis.open({self.configuration()!r}, loader=load) as cache:
                 cache.set_many([1], ["one"])
                 assert cache.get_many([1, 2])[0] == ["one", None]
             """
@@ -263,6 +273,10 @@ class _Spoilt:
 
     def __getattr__(self, name: str) -> Any:
         return _raising if name == self._method else getattr(self._whole, name)
+
+
+def _load(ids: Any) -> list[str]:
+    return [str(key) for key in ids]
 
 
 def _raising(*_: Any) -> Any:

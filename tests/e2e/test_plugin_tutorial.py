@@ -23,8 +23,11 @@ from tests.support.pages import ROOT, fenced, read
 pytestmark = pytest.mark.timeout(600)
 
 TUTORIAL = "docs/tutorial-plugin.md"
-GUIDE = "docs/how-to/share-a-policy-in-a-plugin.md"
-EXAMPLE = ROOT / "examples" / "policy_plugin"
+GUIDES = {
+    "policy_plugin": "docs/how-to/share-a-policy-in-a-plugin.md",
+    "prefetcher_plugin": "docs/how-to/write-a-prefetcher.md",
+}
+"""Folders of examples that are plugins, and the pages that show all of their files."""
 PROJECTS = (ROOT, *sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml")))
 BUILD = ("-m", "pip", "wheel", "-q", "--no-deps", "--no-index", "--no-build-isolation")
 OURS = ("predis", "_editable", "__editable__", "pip")
@@ -156,21 +159,25 @@ def test_the_tutorial_has_files_commands_and_what_they_print() -> None:
     assert fenced(read(TUTORIAL), "python") == [], "these would be run as one program"
 
 
-def test_the_policy_of_the_example_runs_from_a_plugin(environment: Environment) -> None:
-    shutil.copytree(EXAMPLE, environment.folder, dirs_exist_ok=True)
+@pytest.mark.parametrize("example", GUIDES)
+def test_the_plugin_of_the_example_works(example: str, environment: Environment) -> None:
+    folder = ROOT / "examples" / example
+    shutil.copytree(folder, environment.folder, dirs_exist_ok=True)
     environment.run("python -m venv .venv")
     environment.run('pip install "predis-core[cli,testing]"')
     environment.run("pip install -e .")
     told = environment.run("python -m pytest")
     assert re.search(r"\b[1-9]\d+ passed", told), told
-    code = "".join(path.read_text("utf-8") for path in EXAMPLE.glob("src/*/*.py"))
+    code = "".join(path.read_text("utf-8") for path in folder.glob("src/*/*.py"))
     assert len([line for line in code.splitlines() if line]) < 40
 
 
-def test_the_guide_shows_the_files_of_the_example() -> None:
-    shown = {path: content for path, _, content in steps(GUIDE) if path}
-    files = [path for path in EXAMPLE.rglob("*") if path.suffix in (".py", ".toml")]
-    assert shown == {path.relative_to(EXAMPLE).as_posix(): read(path) for path in files}
+@pytest.mark.parametrize("example", GUIDES)
+def test_the_guide_shows_the_files_of_the_example(example: str) -> None:
+    folder = ROOT / "examples" / example
+    shown = {path: content for path, _, content in steps(GUIDES[example]) if path}
+    files = [path for path in folder.rglob("*") if path.suffix in (".py", ".toml")]
+    assert shown == {path.relative_to(folder).as_posix(): read(path) for path in files}
 
 
 def test_every_wheel_installs_and_is_found(environment: Environment) -> None:

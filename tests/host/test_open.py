@@ -276,9 +276,21 @@ def test_every_metric_of_the_catalogue_is_in_a_snapshot_and_no_other(shelf: Shel
             @hookimpl
             def predis_samplers(self):
                 return [Sampler()]
+
+            @hookimpl
+            def predis_prefetchers(self):
+                return [Prefetcher()]
+
+        class Prefetcher:
+            name = "none"
+
+            def observe(self, batch): ...
+
+            def predict(self, limit):
+                return [], []
         """,
     )
-    with predis.open(configuration("diary", "sampling")):
+    with predis.open(configuration("diary", "sampling"), loader=list):
         snapshot = module.VIEWS["default"].snapshot()
     assert {s.metric for s in snapshot.samples} == set(CATALOGUE)
     for sample in snapshot.samples:

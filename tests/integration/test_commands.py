@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 import predis_core as predis
 from predis_core import cli
 from predis_core.adapt.machine import kernels
+from tests.support.crew import wait_until
 from tests.support.shelf import Shelf
 
 SECRETIVE = """
@@ -239,3 +240,48 @@ def test_warmup_of_an_unknown_policy() -> None:
     result = run("warmup", "--policy", "lur")
     assert result.exit_code == 1
     assert "no policy 'lur'" in result.output
+
+
+# ---------------------------------------------------------------------- prefetch status
+
+
+def test_prefetch_status_asks_running_processes(tmp_path: Path, shelf: Shelf) -> None:
+    shelf.put(
+        "says",
+        """
+        class Says:
+            name = "says"
+            next = [1]
+
+            def observe(self, batch): ...
+
+            def predict(self, limit):
+                keys, self.next = self.next, []
+                return keys, [1.0] * len(keys)
+
+        class Plugin:
+            def __init__(self, options): ...
+
+            @hookimpl
+            def predis_prefetchers(self):
+                return [Says()]
+        """,
+    )
+    path = configuration(
+        tmp_path,
+        f'[host]\nstate_dir = "{tmp_path / "state"}"\n'
+        '[cache]\nname = "shop"\ncapacity = 100\npolicy = "fifo"\nkeys = "int64"\n[plugins.says]\n',
+    )
+    with predis.open(path, loader=lambda ids: [str(each) for each in ids]) as cache:
+        cache.get_many([7])
+        wait_until(lambda: 1 in cache)
+        shown = run("prefetch", "status", path)
+        document = json.loads(run("prefetch", "status", "--json", path).output)
+    assert shown.exit_code == 0
+    assert "active, credit 63" in shown.output
+    (row,) = document["prefetchers"]
+    assert (row["cache"], row["prefetcher"], row["loads"]) == ("shop", "says", 1)
+    assert "No cache" in run("prefetch", "status", path).output
+    refused = run("prefetch", "status")
+    assert refused.exit_code == 1
+    assert "--state-dir" in refused.output

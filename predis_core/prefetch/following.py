@@ -1,0 +1,265 @@
+"""Prefetching for live caches: one thread for a cache and its namespaces.
+
+The thread takes the batches that wait, asks the engine what to load, and loads it, one call of the
+loader at a time, so that the backend has at most one call of prefetching to serve; calls of loaders
+that somebody waits for go first. It uses a share of one core at most. While nothing pays, batches
+pass by without being copied, but for short stretches, which tell whether something would.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from predis_core.clock import NANOSECONDS, Clock, stopwatch
+from predis_core.config import PrefetchConfig
+from predis_core.errors import CacheUnusable
+from predis_core.prefetch.engine import Engine, Member, Plan
+from predis_core.prefetch.ring import Entry, Ring
+from predis_core.table.interface import Bools, Inserted, Keys
+from predis_core.types import AccessBatch, PrefetchStats
+
+logger = logging.getLogger("predis")
+
+STRETCH = 8_192
+"""Accesses that are followed in one go while the engine is quiet."""
+
+GAP = 24_576
+"""Accesses that pass by in between, at least."""
+
+LOOK = 0.1
+"""Seconds between two looks at whether to follow again, and the least time that passes by."""
+
+_AT_ONCE = 64
+"""Batches that are taken before what they suggest is loaded."""
+
+_SLOW = 0.25
+"""Seconds of a loader's call beyond which the next one asks for half as much."""
+
+_POLITE = 0.01
+"""Seconds that a call waits, at most, for loads that somebody waits for."""
+
+_LONGEST_PAUSE = 60.0
+"""Seconds without prefetching after failures of the loader, at most; one at first."""
+
+
+class Source(Protocol):
+    """What prefetching needs of a cache; every method may raise CacheUnusable."""
+
+    def resident(self, keys: Keys) -> Bools:
+        """Return which keys are in the cache, noting nothing."""
+        ...
+
+    def touch_late(self, keys: Keys) -> Any:
+        """Note a use of keys."""
+        ...
+
+    def load_guesses(self, keys: Keys, polite: float) -> tuple[Bools, list[Inserted], int]:
+        """Load keys that nobody loads, and store them as guesses.
+
+        Args:
+            polite: seconds to wait, at most, until nobody waits for another load.
+
+        Returns:
+            Which keys were stored (bool[n]), what came of each insertion, and the bytes loaded.
+
+        Raises:
+            Exception: as loading does.
+        """
+        ...
+
+
+class Followed:
+    """A cache whose look-ups prefetchers follow.
+
+    Args:
+        name: the cache's name.
+        source: the cache; not kept alive.
+        members: its prefetchers.
+        config: limits.
+        capacity: entries that fit.
+        encode: returns the `Keys` of keys as a prefetcher proposes them; keeps no cache alive.
+        wake: set when a batch waits.
+
+    Attributes:
+        ring: where its batches go.
+        failures: guesses that a loader failed to load.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        source: Source,
+        members: Sequence[Member],
+        config: PrefetchConfig,
+        capacity: int,
+        encode: Callable[[Any], Keys],
+        wake: threading.Event,
+    ) -> None:
+        self.name = name
+        self.ring = Ring(config.ring, wake)
+        self.failures = 0
+        self._source = weakref.ref(source)
+        self._wake = wake
+        self._most = self._batch = config.batch
+        self._left = 0
+        self._is_new = False
+        self._shut_at = 0
+        self._paused_until = 0
+        self._in_a_row = 0
+        self.engine = Engine(
+            members,
+            config,
+            capacity,
+            encode,
+            lambda keys: self._there().resident(keys),
+            lambda keys: self._there().touch_late(keys),
+        )
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether nobody holds the cache any longer."""
+        return self._source() is None
+
+    def stats(self) -> list[PrefetchStats]:
+        """Return what each prefetcher did so far."""
+        return self.engine.stats()
+
+    def turn(self, now: int) -> None:
+        """Take what waits, and load what that suggests. Args: now, monotonic nanoseconds."""
+        observed = 0
+        while observed < _AT_ONCE and (entry := self.ring.take()) is not None:
+            observed += 1
+            self._observe(entry)
+        if observed == _AT_ONCE:
+            self._wake.set()  # there may be more
+        self._open_or_shut(now)
+        self._is_new = self._is_new or observed > 0
+        if not self._is_new or now < self._paused_until:
+            return
+        self._is_new = False
+        plan = self.engine.plan(now, self._batch)
+        if plan is not None:
+            self._load(plan, now)
+
+    def _observe(self, entry: Entry) -> None:
+        keys = entry.words if entry.refs is None else entry.refs
+        self._left -= len(entry.hits)
+        self.engine.observe(AccessBatch(self.name, keys, entry.words, entry.hits), entry.number)
+
+    def _open_or_shut(self, now: int) -> None:
+        """Follow for a stretch now and then, if nothing pays; all the time, if something does."""
+        if not self.engine.is_quiet:
+            self._left = STRETCH
+            self.ring.open()
+        elif self.ring.is_open and self._left <= 0:
+            self.ring.shut()
+            self._shut_at = now
+        elif not self.ring.is_open and self.ring.passed >= GAP and self._has_rested(now):
+            self._left = STRETCH
+            self.ring.open()
+
+    def _has_rested(self, now: int) -> bool:
+        return now - self._shut_at >= LOOK * NANOSECONDS
+
+    def _load(self, plan: Plan, now: int) -> None:
+        begin = stopwatch()
+        try:
+            stored, inserted, nbytes = self._there().load_guesses(plan.keys, _POLITE)
+        except CacheUnusable:
+            raise
+        except Exception as error:
+            self._failed(plan, now, error)
+            return
+        now_there = self.ring.tick()
+        self._in_a_row = 0
+        took = (stopwatch() - begin) / NANOSECONDS
+        self._batch = max(1, self._batch // 2) if took > _SLOW else min(self._most, 2 * self._batch)
+        for each in inserted:
+            if each.removed is not None:
+                owners = [plan.owners[at] for at in each.removed.at.tolist()]
+                self.engine.left(each.removed.keys.words.tolist(), owners)
+        self.engine.stored(plan, stored, now_there, nbytes)
+
+    def _failed(self, plan: Plan, now: int, error: Exception) -> None:
+        self.engine.failed(plan)
+        self.failures += len(plan.owners)
+        pause = min(2.0**self._in_a_row, _LONGEST_PAUSE)
+        self._in_a_row += 1
+        self._paused_until = now + round(pause * NANOSECONDS)
+        if self._in_a_row == 1:
+            logger.warning("cache %r: prefetching pauses, as loading failed: %s", self.name, error)
+
+    def _there(self) -> Source:
+        source = self._source()
+        if source is None:
+            raise CacheUnusable(f"cache {self.name!r} is gone")
+        return source
+
+
+class Following:
+    """The thread.
+
+    Args:
+        name: of the cache.
+        config: limits.
+        clock: where the time comes from.
+    """
+
+    def __init__(self, name: str, config: PrefetchConfig, clock: Clock) -> None:
+        self._config, self._clock = config, clock
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._followed: dict[str, Followed] = {}
+        self._thread = threading.Thread(
+            target=self._run, name=f"predis-prefetch-{name}", daemon=True
+        )
+        self._thread.start()
+
+    def follow(
+        self,
+        name: str,
+        source: Source,
+        members: Sequence[Member],
+        capacity: int,
+        encode: Callable[[Any], Keys],
+    ) -> Followed:
+        """Follow a cache from now on, or one that takes the place of another of its name."""
+        followed = Followed(name, source, members, self._config, capacity, encode, self._wake)
+        self._followed[name] = followed
+        return followed
+
+    def close(self, patience: float) -> bool:
+        """End; wait so many seconds for a load that is under way. Return whether it has ended."""
+        self._stopping.set()
+        self._wake.set()
+        if threading.current_thread() is not self._thread:
+            self._thread.join(patience)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._wake.wait(LOOK)
+            self._wake.clear()
+            begin = time.thread_time_ns()
+            for followed in list(self._followed.values()):
+                if self._stopping.is_set():
+                    return
+                self._turn(followed)
+            busy = (time.thread_time_ns() - begin) / NANOSECONDS
+            self._stopping.wait(min(LOOK, busy * (1 / self._config.cpu - 1)))
+
+    def _turn(self, followed: Followed) -> None:
+        try:
+            followed.turn(self._clock.monotonic())
+        except CacheUnusable:
+            self._followed.pop(followed.name, None)
+        except Exception:
+            # A fault of ours: the cache goes on without.
+            self._followed.pop(followed.name, None)
+            followed.ring.shut()
+            logger.exception("cache %r: prefetching ends", followed.name)
