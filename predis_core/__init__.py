@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from predis_core.packed import Packed
     from predis_core.policies import Policy
     from predis_core.stores import Blobs, Objects, Rows
-    from predis_core.types import Evicted, Removals, Stats
+    from predis_core.types import Evicted, Removals, Stats, TierStats
 
 __version__ = "0.1.0"
 
@@ -42,6 +42,7 @@ _HOMES = {
     "Removals": "predis_core.types",
     "Rows": "predis_core.stores",
     "Stats": "predis_core.types",
+    "TierStats": "predis_core.types",
     "open": "predis_core.opening",
     "status": "predis_core.host",
 }
@@ -60,6 +61,7 @@ __all__ = [
     "Removals",
     "Rows",
     "Stats",
+    "TierStats",
     "errors",
     "open",
     "policies",

@@ -9,7 +9,7 @@ from typing import Any, Generic, Literal, NoReturn, Self, overload
 
 import numpy.typing as npt
 
-from predis_core import arguments, devices, planning, policies, runtime, snapshot
+from predis_core import arguments, building, devices, planning, policies, runtime, snapshot
 from predis_core.adapting import AdaptingFace
 from predis_core.aio import AsyncFace
 from predis_core.clock import NANOSECONDS, Clock, nanoseconds
@@ -38,10 +38,9 @@ from predis_core.resizing import Turn
 from predis_core.snapshot import AnyPath, Codec, RestoreReport, SnapshotReport, Subject
 from predis_core.stores import Rows, Store
 from predis_core.table.batches import part_of
-from predis_core.table.cpu import CpuTable
 from predis_core.table.interface import Bools, CacheTable, Deleted, Keys, Reason
 from predis_core.table.keys import KeyKind, codec, spread_seed
-from predis_core.table.layout import Layout
+from predis_core.tiers.base import TierFactory
 from predis_core.types import Evicted, Stats
 
 
@@ -79,8 +78,13 @@ class Cache(
         sampling: share of the keys whose lookups are followed in the background, for
             `miss_ratio_curve` and `size_for`; None: of none.
         name: how the cache is called where several are shown.
-        device: "cpu", "auto", which is the CPU so far, or a GPU: "cuda:N", or "cuda" for the first.
-            A cache on one has int64 keys, Rows, and one policy, of several the first candidate.
+        device: "cpu", or a GPU: "cuda:N", or "cuda" for the first. A cache on one has int64 keys,
+            Rows, and one policy, of several the first candidate. "auto": for such a cache the first
+            GPU if it can be used, else the CPU, and the log says why.
+        host_capacity, host_memory: for Rows under int64 keys: have a tier below hold so many
+            entries, or as many as so many bytes hold; `capacity` or `memory` is then what of them
+            has copies on the GPU. On the CPU there is the tier only.
+        tier: what the tier is: "memory", the host's, by default, or a function that makes one.
 
     Raises:
         ConfigurationError: naming the argument and the fix.
@@ -103,6 +107,9 @@ class Cache(
         sampling: float | None = None,
         name: str = "default",
         device: str = "auto",
+        host_capacity: int | None = None,
+        host_memory: int | str | None = None,
+        tier: str | TierFactory | None = None,
     ) -> None:
         self._unusable: CacheUnusable | None = None
         self._native, self._scalars = OFF, Scalars(Cache)
@@ -113,34 +120,25 @@ class Cache(
         self._codec = codec(self._store.default_keys if keys is None else keys, spread)
         chosen = policies.get(policy)
         self._memory = planning.checked(self._store, memory, weigher)
-        planned = planning.plan(
-            chosen,
-            self._store,
-            key_refs=self._codec.has_refs,
-            capacity=None if capacity is None else Layout.build(capacity).slots,
-            memory=self._memory,
-            costs=on_removal is not None,
+        is_sampled = sampling is not None or self._room() > 0
+        wish = building.tier_wish(
+            self._store, self._codec.kind, host_capacity, host_memory, tier, sampled=is_sampled
         )
-        layout = Layout.build(planned.capacity)
-        holding = self._store.hold(planned.capacity, planned.values)
-        self._table: CacheTable = devices.table(
-            device,
-            lambda: CpuTable(
-                layout,
-                chosen,
-                spread,
-                holding.column,
-                key_refs=self._codec.has_refs,
-                limit=holding.limit,
-                arena=holding.arena,
-            ),
-            layout=layout,
+        self._table: CacheTable = building.table(
+            name=name,
+            device=device,
+            store=self._store,
+            codec=self._codec,
             policy=chosen,
             seed=spread,
-            store=self._store,
-            keys=self._codec.kind,
-            sampled=sampling is not None or self._room() > 0,
+            capacity=capacity,
+            memory=self._memory,
+            costs=on_removal is not None,
+            sampled=is_sampled,
+            tier=wish,
         )
+        if wish is not None:
+            self._memory = wish.memory
         self._seed = spread
         self._clock = clock or Clock()
         self._ttl = 0 if ttl is None else nanoseconds(ttl)
@@ -161,10 +159,11 @@ class Cache(
         self._turn, self._capacities = Turn(name, 2), Turn(name, 1)
         self._root: Self | None = None
         self._namespaces: dict[str, Self] = {}
-        self._whole = layout.slots
+        self._whole = self._table.layout.slots
         self.name = name
         self._begin_sampling(sampling)
         self._begin_choosing()
+        self._take_device_arrays()
         runtime.watch_fork(self)
 
     # ------------------------------------------------------------------ the batch face
@@ -173,7 +172,8 @@ class Cache(
         """Look up a batch of keys.
 
         Args:
-            keys: n keys: an array, a tensor or a sequence.
+            keys: n keys: an array, a tensor or a sequence; in every method of a batch, those that
+                lie on the cache's GPU lead to arrays of their library there.
             out: for Rows, an array or tensor [n, *shape] of the cache's dtype to write into; for
                 Blobs(), a `Packed` to fill.
 

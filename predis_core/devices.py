@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from predis_core.errors import ConfigurationError
+from predis_core.errors import ConfigurationError, DeviceError, PolicyError
 from predis_core.policies import Policy
 from predis_core.policies.choice import candidates_of
 from predis_core.stores import Rows, Store
 from predis_core.table.cpu import CpuTable
+from predis_core.table.cuda.exchange import imported_cupy
 from predis_core.table.interface import CacheTable
 from predis_core.table.layout import Layout
 
 if TYPE_CHECKING:
     from predis_core.table.cuda.device import Device
+
+logger = logging.getLogger("predis")
 
 AUTO, CPU = "auto", "cpu"
 _NAME = re.compile(r"cuda(?::([0-9]+))?")
@@ -63,6 +67,7 @@ def table(
     device: Any,
     on_cpu: Callable[[], CpuTable],
     *,
+    name: str,
     layout: Layout,
     policy: Policy,
     seed: int,
@@ -70,34 +75,52 @@ def table(
     keys: str,
     sampled: bool,
 ) -> CacheTable:
-    """Return the table of a cache, on the device that is asked for; "auto" is the CPU.
+    """Return the table of a cache, on the device that is asked for.
+
+    "auto" is the first GPU for what can be on one; if it cannot be used, a line of the log says
+    why, and the table is on the CPU. The line is a warning if CuPy is installed; otherwise nobody
+    seems to want a GPU.
 
     Args:
         device: as for `Cache`.
         on_cpu: makes the table on the CPU.
+        name: of the cache.
         layout, policy, seed: of the table; a GPU takes the first of a policy's candidates.
         store, keys, sampled: as for `check`.
 
     Raises:
         ConfigurationError: as `check`.
-        DeviceError: if the GPU cannot be used.
-        PolicyError: if the policy cannot be translated for it.
+        DeviceError: if a GPU is named and cannot be used.
+        PolicyError: if a GPU is named and the policy cannot be translated for it.
     """
     check(device, store, keys, sampled=sampled)
     named = _NAME.fullmatch(device)
-    if named is None:
-        return on_cpu()
+    if named is not None:
+        return _on_gpu(int(named[1] or 0), layout, policy, seed, store)
+    if device == AUTO and not _problem(AUTO, store, keys, sampled):
+        try:
+            return _on_gpu(0, layout, policy, seed, store)
+        except (DeviceError, PolicyError) as error:
+            has_none = isinstance(error.__cause__, ModuleNotFoundError)
+            level = logging.INFO if has_none else logging.WARNING
+            logger.log(level, "cache %r: device='auto' is the CPU: %s", name, error)
+    return on_cpu()
+
+
+def _on_gpu(number: int, layout: Layout, policy: Policy, seed: int, store: Store) -> CacheTable:
+    gpu = open_gpu(number)
     # What translates policies is of no use to a cache on the CPU.
     from predis_core.table.cuda.shared import SharedGpuTable
 
     assert isinstance(store, Rows)
     row = np.dtype((store.dtype, store.shape))
-    gpu = open_gpu(int(named[1] or 0))
     return SharedGpuTable(gpu, layout, candidates_of(policy)[0], seed, row)
 
 
 def open_gpu(number: int) -> Device:
     """Return a GPU by its number; raises `DeviceError` if it cannot be used."""
+    # Without CuPy that is all, so that "auto" costs no time where nobody wants a GPU.
+    imported_cupy()
     from predis_core.table.cuda.launch import CupyDevice
 
     return CupyDevice(number)

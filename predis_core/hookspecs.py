@@ -36,7 +36,7 @@ hookspec = pluggy.HookspecMarker(PROJECT)
 
 @hookspec
 def predis_register(registry: Registry) -> None:
-    """Add eviction policies and loaders by name.
+    """Add eviction policies, loaders and tiers by name.
 
     When: once, as the plugin is enabled.
     Returns: nothing.

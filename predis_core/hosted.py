@@ -77,6 +77,7 @@ class HostedCache(Cache[K, V]):
     def samples(self) -> list[Sample]:
         """Return what the cache itself and its namespaces measure."""
         found = list(telemetry.samples_of(self.name, self.stats()))
+        found += telemetry.samples_of_tiers(self.name, self.tiers())
         found.append(Sample(telemetry.MEMORY, (self.name,), self.nbytes))
         built = (self._table.policy.name, self._codec.kind, str(self._store))
         labels = (self.name, *built, _VERSION)

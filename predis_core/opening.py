@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from predis_core import config, devices, host, planning, policies
+from predis_core import building, config, devices, host, planning, policies
 from predis_core.cache import Cache
 from predis_core.clock import Clock
 from predis_core.config import BlobsValue, CacheConfig, Configuration, ObjectsValue, RowsValue
@@ -23,7 +23,7 @@ from predis_core.planning import MemoryPlan
 from predis_core.policies import Policy
 from predis_core.prefetching import prefetching
 from predis_core.stores import Blobs, Objects, Rows, Store
-from predis_core.table.layout import Layout
+from predis_core.tiers.base import MEMORY
 
 HAVE_A_SAY = ("predis_register", "predis_eviction_policy")
 """The hooks by which a plugin decides on an eviction policy."""
@@ -92,6 +92,8 @@ def store_of(value: RowsValue | ObjectsValue | BlobsValue) -> Store:
 def plan_of(configuration: Configuration) -> MemoryPlan:
     """Return where the memory of the cache of a configuration goes, whose policy is a built-in.
 
+    Of a cache with a tier, that is the tier's.
+
     Raises:
         ConfigurationError: as `open`, of what it says about policy, values and memory.
     """
@@ -106,13 +108,24 @@ def plan_of(configuration: Configuration) -> MemoryPlan:
             section.keys or store.default_keys,
             sampled=section.sampling is not None,
         )
-        return planning.plan(
+        keys = section.keys or store.default_keys
+        tier = building.tier_wish(
+            store,
+            keys,
+            section.host_capacity,
+            section.host_memory,
+            # What a plugin registers is not known before it is started; it is as large.
+            None if section.tier is None else MEMORY,
+            sampled=section.sampling is not None,
+        )
+        return building.plans(
             policies.get(section.policy),
             store,
-            key_refs=(section.keys or store.default_keys) != "int64",
-            capacity=None if section.capacity is None else Layout.build(section.capacity).slots,
+            tier,
+            key_refs=keys != "int64",
+            capacity=section.capacity,
             memory=planning.checked(store, section.memory, weigher),
-        )
+        )[1]
     except ConfigurationError as error:
         raise type(error)(f"{configuration.source}: cache.{error}") from error
 
@@ -202,7 +215,11 @@ def _built(
             seed=section.seed,
             sampling=section.sampling,
             name=section.name,
-            device=section.device,
+            host_capacity=section.host_capacity,
+            host_memory=section.host_memory,
+            tier=None if section.tier is None else registry.tier(section.tier),
+            # A GPU has no namespaces.
+            device=devices.CPU if section.namespaces else section.device,
             **given,
         )
     except PluginError:

@@ -145,6 +145,13 @@ class Registry(Protocol):
             PluginError: if it is not callable, or there is a loader of that name already.
         """
 
+    def add_tier(self, name: str, tier: Any) -> None:
+        """Offer what makes a tier, for `tier = "…"`: it gets a `predis_core.tiers.TierRequest`.
+
+        Raises:
+            PluginError: if it is not callable, or there is a tier of that name already.
+        """
+
 
 class Observer(Protocol):
     """Watches every batch, in the thread of its caller, so it must not wait for anything.

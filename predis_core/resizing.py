@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from predis_core import planning
 from predis_core.clock import NANOSECONDS, Clock, stopwatch
+from predis_core.deferred import Deferred
 from predis_core.errors import CacheBusy, CacheClosed, DeviceError
 from predis_core.intake import Intake
 from predis_core.listening import Listeners
@@ -18,10 +19,15 @@ from predis_core.table.interface import CacheTable
 from predis_core.table.keys import KeyCodec
 from predis_core.table.layout import Layout
 from predis_core.table.moving import Move
+from predis_core.tiers.tiered import TieredTable
+from predis_core.types import TierStats
 
 if TYPE_CHECKING:
     from predis_core.native import Scalars
     from predis_core.table.context import Context
+
+_resident: Any = Deferred("predis_core.resident")
+"""Of no use to a cache on the CPU."""
 
 
 class ResizeReport(msgspec.Struct, frozen=True):
@@ -92,6 +98,19 @@ class Resizable:
 
         def _memory_for(self, capacity: int) -> int | None: ...
 
+    def tiers(self) -> tuple[TierStats, ...]:
+        """Return what each table of a cache with a tier did and has, the first asked first.
+
+        () if there is one table only.
+        """
+        self._check()
+        return self._table.tiers() if isinstance(self._table, TieredTable) else ()
+
+    def _take_device_arrays(self) -> None:
+        """Have the batch face take arrays of the GPU, too, if that is where the table is."""
+        if not isinstance(self._table, CpuTable):
+            self.__class__ = _resident.with_resident_face(type(self), self._table)
+
     def _rebuild(self, capacity: int) -> ResizeReport:
         """Move all entries to a table of that capacity; see `Cache.resize`."""
         begin = stopwatch()
@@ -159,8 +178,13 @@ class Resizable:
             what: there, and nowhere else, for the message.
 
         Raises:
-            DeviceError: if it is on a GPU.
+            DeviceError: if it is on a GPU, or there is a tier below it.
         """
         if isinstance(self._table, CpuTable):
             return self._table
+        if isinstance(self._table, TieredTable):
+            raise DeviceError(
+                f"cache {self.name!r} has a tier below it, where there {what}; leave the tier out, "
+                "or use device='cpu' with host memory only"
+            )
         raise DeviceError(f"cache {self.name!r} is on a GPU, where there {what}; use device='cpu'")

@@ -6,9 +6,9 @@ from it and the reference page is generated from it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from predis_core.types import Distribution, Metric, Sample, Stats
+from predis_core.types import Distribution, Metric, Sample, Stats, TierStats
 
 OPERATIONS = ("get", "load", "set", "delete", "contains", "touch")
 """What a batch can be; see `BatchStats`."""
@@ -106,6 +106,45 @@ INFO = Metric(
     "Always 1; the labels tell how the cache was built.",
     ("cache", "policy", "keys", "value", "version"),
 )
+OF_TIERS = {
+    "hits": Metric(
+        "predis.cache.tier.hits",
+        "counter",
+        "keys",
+        "Looked-up keys that were found in one of the tables of a cache with a tier.",
+        ("cache", "tier"),
+    ),
+    "evictions": Metric(
+        "predis.cache.tier.evictions",
+        "counter",
+        "entries",
+        "Live entries that left one of its tables to make room; from above, they are still below.",
+        ("cache", "tier"),
+    ),
+    "size": Metric(
+        "predis.cache.tier.size",
+        "gauge",
+        "entries",
+        "Entries that one of its tables holds.",
+        ("cache", "tier"),
+    ),
+    "capacity": Metric(
+        "predis.cache.tier.capacity",
+        "gauge",
+        "entries",
+        "Entries that fit into one of its tables.",
+        ("cache", "tier"),
+    ),
+    "memory": Metric(
+        "predis.cache.tier.memory",
+        "gauge",
+        "bytes",
+        "Memory of one of its tables.",
+        ("cache", "tier"),
+    ),
+}
+"""By the field of `TierStats` that holds the value; of caches with a tier only."""
+
 BATCH_SECONDS = Metric(
     "predis.cache.batch.duration",
     "histogram",
@@ -218,6 +257,7 @@ PREFETCH_DROPPED = Metric(
 CATALOGUE: tuple[Metric, ...] = (
     *COUNTERS.values(),
     *GAUGES.values(),
+    *OF_TIERS.values(),
     MEMORY,
     INFO,
     BATCH_SECONDS,
@@ -280,3 +320,10 @@ def samples_of(cache: str, stats: Stats) -> Iterator[Sample]:
     """Yield a sample of each metric that `Stats` holds."""
     for field, metric in (*COUNTERS.items(), *GAUGES.items()):
         yield Sample(metric, (cache,), getattr(stats, field))
+
+
+def samples_of_tiers(cache: str, tiers: Iterable[TierStats]) -> Iterator[Sample]:
+    """Yield a sample of each metric that `TierStats` hold."""
+    for stats in tiers:
+        for field, metric in OF_TIERS.items():
+            yield Sample(metric, (cache, stats.name), getattr(stats, field))

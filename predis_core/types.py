@@ -99,6 +99,25 @@ class Removals(NamedTuple):
     costs: npt.NDArray[np.float64]
 
 
+class TierStats(msgspec.Struct, frozen=True):
+    """What one of the tables of a cache with a tier did and has.
+
+    Attributes:
+        name: "above" for the table that is asked first, else what the tier is called.
+        capacity, size: entries that fit, and that are there.
+        hits: looked-up keys that were found in it, and so not asked for further down.
+        evictions: entries that left it to make room; from above, they are still in the tier.
+        memory: bytes that it takes.
+    """
+
+    name: str
+    capacity: int
+    size: int
+    hits: int
+    evictions: int
+    memory: int
+
+
 class Evicted(NamedTuple):
     """The entries that a write displaced to make room, in the order of the write.
 

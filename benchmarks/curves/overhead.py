@@ -37,7 +37,9 @@ def main() -> None:
     everything = np.random.default_rng(1).permutation(2 * given.capacity)
     ranks = np.random.default_rng(2).zipf(1.1, 4_000_000) % len(everything)
     stream = everything[ranks]
-    with predis.Cache(given.capacity, value=rows, seed=1, sampling=given.rate) as cache:
+    with predis.Cache(
+        given.capacity, value=rows, seed=1, sampling=given.rate, device="cpu"
+    ) as cache:
         cache.set_many(everything, everything)
         for size in BATCHES:
             told = measured(cache, stream, size, given.rate, given.rounds)
@@ -85,7 +87,7 @@ def background(cache: Any, stream: Any, seconds: float) -> float:
 
 def bare(capacity: int, rows: predis.Rows) -> int:
     """Return the bytes of a table without sampling."""
-    with predis.Cache(capacity, value=rows) as cache:
+    with predis.Cache(capacity, value=rows, device="cpu") as cache:
         return cache._table.memory
 
 

@@ -88,7 +88,8 @@ def str_rows(n: int) -> tuple[predis.Cache[Any, Any], Any, Any]:
 
 
 def rows(n: int) -> tuple[predis.Cache[Any, Any], Any, Any]:
-    cache = predis.Cache[Any, Any](4 * n, value=predis.Rows("float32", (32,)))
+    rows = predis.Rows("float32", (32,))
+    cache = predis.Cache[Any, Any](4 * n, value=rows, device="cpu")
     return cache, np.arange(n), np.ones((n, 32), np.float32)
 
 

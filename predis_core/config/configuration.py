@@ -181,7 +181,11 @@ class CacheConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         capacity: how many entries fit; None, for rows with `memory`: as many as it holds.
         memory: bytes for tables and values; None: no more than the capacity needs.
         name: how it is called where several are shown.
-        device: "cpu", "auto", which is the CPU so far, or "cuda:0" or another GPU.
+        device: "cpu", "cuda:0" or another GPU, or "auto", a GPU where one can be used.
+        host_capacity: for rows, how many entries a tier in host memory holds, `capacity` of which
+            have copies on the GPU; None: as many as `host_memory` holds, or there is no tier.
+        host_memory: bytes for the tier; None: no more than its capacity needs.
+        tier: "memory", or the name of a tier that a plugin registers; None: "memory".
         policy: name of an eviction policy, a built-in's or a plugin's; "auto": chosen meanwhile.
         value: what is held per entry.
         keys: kind of the keys; None: what suits the value.
@@ -199,6 +203,9 @@ class CacheConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     memory: ByteSize | None = None
     name: _Name = "default"
     device: _Device = "auto"
+    host_capacity: Annotated[int, Meta(ge=1)] | None = None
+    host_memory: ByteSize | None = None
+    tier: _Text | None = None
     policy: _Text = "auto"
     value: ObjectsValue | RowsValue | BlobsValue = ObjectsValue()
     keys: Literal["int64", "str", "bytes", "any"] | None = None

@@ -8,14 +8,16 @@ from typing import Any
 from predis_core import policies
 from predis_core.errors import ConfigurationError, PluginError
 from predis_core.policies import Policy
+from predis_core.tiers.base import MEMORY, NamedTier
 
 
 class Registry:
-    """The policies and loaders of a host, and whose they are."""
+    """The policies, loaders and tiers of a host, and whose they are."""
 
     def __init__(self) -> None:
         self._policies: dict[str, tuple[str, Policy]] = {}
         self._loaders: dict[str, tuple[str, Any]] = {}
+        self._tiers: dict[str, tuple[str, Any]] = {}
 
     def of(self, plugin: str) -> PluginRegistry:
         """Return the registry as one plugin sees it."""
@@ -23,7 +25,7 @@ class Registry:
 
     def forget(self, plugin: str) -> None:
         """Remove all that a plugin offered."""
-        for offers in (self._policies, self._loaders):
+        for offers in (self._policies, self._loaders, self._tiers):
             for name in [name for name, (owner, _) in offers.items() if owner == plugin]:
                 del offers[name]
 
@@ -39,11 +41,18 @@ class Registry:
 
     def add_loader(self, plugin: str, name: str, loader: Any) -> None:
         """Take a plugin's loader; see `PluginRegistry`."""
-        if not callable(loader):
-            raise PluginError(
-                f"plugin {plugin!r}: loader {name!r}: expected a callable, got {loader!r}"
-            )
+        _check_callable(plugin, "loader", name, loader)
         _add(self._loaders, "loader", name, plugin, loader)
+
+    def add_tier(self, plugin: str, name: str, tier: Any) -> None:
+        """Take what makes a plugin's tier; see `PluginRegistry`."""
+        _check_callable(plugin, "tier", name, tier)
+        if name == MEMORY:
+            raise PluginError(
+                f"plugin {plugin!r}: there is a built-in tier {name!r} already; give this one "
+                "another name"
+            )
+        _add(self._tiers, "tier", name, plugin, tier)
 
     def policy(self, name: str | Policy | Any) -> Policy:
         """Return a plugin's or a built-in policy by its name, or one that keeps the contract.
@@ -61,15 +70,15 @@ class Registry:
         Raises:
             ConfigurationError: if there is none of that name.
         """
-        if name in self._loaders:
-            return self._loaders[name][1]
-        if not self._loaders:
-            raise ConfigurationError(f"loader: no enabled plugin offers one, so {name!r} is none")
-        near = difflib.get_close_matches(name, self._loaders, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ConfigurationError(
-            f"loader: no loader {name!r} among {', '.join(sorted(self._loaders))}{hint}"
-        )
+        return _found("loader", name, self._loaders)
+
+    def tier(self, name: str) -> Any:
+        """Return what makes a plugin's tier, or the name of the core's own.
+
+        Raises:
+            ConfigurationError: if there is none of that name.
+        """
+        return name if name == MEMORY else NamedTier(name, _found("tier", name, self._tiers))
 
 
 class PluginRegistry:
@@ -86,6 +95,27 @@ class PluginRegistry:
     def add_loader(self, name: str, loader: Any) -> None:
         """Offer a batch loader."""
         self._registry.add_loader(self._plugin, name, loader)
+
+    def add_tier(self, name: str, tier: Any) -> None:
+        """Offer what makes a tier."""
+        self._registry.add_tier(self._plugin, name, tier)
+
+
+def _check_callable(plugin: str, noun: str, name: str, offered: Any) -> None:
+    if not callable(offered):
+        raise PluginError(
+            f"plugin {plugin!r}: {noun} {name!r}: expected a callable, got {offered!r}"
+        )
+
+
+def _found(noun: str, name: str, offers: dict[str, tuple[str, Any]]) -> Any:
+    if name in offers:
+        return offers[name][1]
+    if not offers:
+        raise ConfigurationError(f"{noun}: no enabled plugin offers one, so {name!r} is none")
+    near = difflib.get_close_matches(name, offers, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise ConfigurationError(f"{noun}: no {noun} {name!r} among {', '.join(sorted(offers))}{hint}")
 
 
 def _add(

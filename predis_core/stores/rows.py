@@ -13,6 +13,7 @@ import numpy.typing as npt
 from predis_core.arrays import has_array_face, host_array
 from predis_core.errors import ConfigurationError, ValueShapeError
 from predis_core.stores.base import Holding, Store, Target
+from predis_core.table.cuda.exchange import is_on_gpu, on_host
 
 
 class Rows(Store):
@@ -81,6 +82,8 @@ class Rows(Store):
     def _read(self, values: Any) -> npt.NDArray[Any]:
         if type(values) is np.ndarray:
             return values
+        if not isinstance(values, list | tuple) and is_on_gpu(values):
+            return _brought(values)
         if isinstance(values, Mapping | Set):
             raise ValueShapeError(
                 f"values: a {type(values).__name__} is not aligned with the keys; pass a sequence"
@@ -92,7 +95,10 @@ class Rows(Store):
                 raise ValueShapeError(f"values: {error}; the cache holds {self.dtype}") from error
         if isinstance(values, list | tuple) and values and has_array_face(values[0]):
             # NumPy looks into sequences of arrays, but not of what speaks DLPack only.
-            values = [host_array(value, "values", ValueShapeError) for value in values]
+            values = [
+                _brought(each) if is_on_gpu(each) else host_array(each, "values", ValueShapeError)
+                for each in values
+            ]
         array = host_array(values, "values", ValueShapeError)
         if (
             self.dtype.kind in "iu"
@@ -149,6 +155,15 @@ class Rows(Store):
     def present(self, values: npt.NDArray[Any]) -> Any:
         """Return the rows as they are."""
         return values
+
+
+def _brought(array: Any) -> npt.NDArray[Any]:
+    """Return a copy in host memory of an array of a GPU."""
+    try:
+        brought: npt.NDArray[Any] = on_host(array)
+    except (ImportError, TypeError, ValueError, RuntimeError, BufferError) as cause:
+        raise ValueShapeError(f"values: cannot be read from the GPU: {cause}") from cause
+    return brought
 
 
 def _fits(array: npt.NDArray[Any], dtype: np.dtype[Any]) -> bool:

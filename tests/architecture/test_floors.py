@@ -29,6 +29,7 @@ PUBLIC_MODULES = {
     "predis_core.table",
     "predis_core.telemetry",
     "predis_core.testing",
+    "predis_core.tiers",
     "predis_core.types",
 }
 

@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 
-import predis_core as predis
-from predis_core import devices
 from predis_core.table.cuda.shared import SharedGpuTable
 from tests.support.gpu import open_on_host
 from tests.support.pages import ROOT, read, run_as_it_stands, snippets
@@ -34,13 +32,6 @@ def test_readme_snippet_runs_unchanged_on_a_gpu(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     open_on_host(monkeypatch)
-    table = devices.table
-
-    def on_a_gpu(device: str, *rest: Any, **given: Any) -> Any:
-        fits = isinstance(given["store"], predis.Rows) and given["keys"] == "int64"
-        return table("cuda" if fits else device, *rest, **given)
-
-    monkeypatch.setattr(devices, "table", on_a_gpu)
     names: dict[str, Any] = {}
     exec(snippets(README)[0], names)
     assert capsys.readouterr().out.splitlines() == ["[True, False]", "3", "Ada"]

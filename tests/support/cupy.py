@@ -7,6 +7,7 @@ an array of pointers to the arguments.
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -40,6 +41,16 @@ class Array(np.ndarray[Any, np.dtype[Any]]):
     def __cuda_array_interface__(self) -> dict[str, Any]:
         return {**self.__array_interface__, "version": 3}
 
+    @property
+    def device(self) -> Any:
+        return Device(0)
+
+    def __dlpack_device__(self) -> tuple[int, int]:  # type: ignore[override]
+        return 2, 0
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        raise TypeError("Implicit conversion to a NumPy array is not allowed")
+
     def get(self, out: Any) -> None:
         out[...] = self
 
@@ -68,12 +79,14 @@ class Module:
     """A program: the bytes of a shared library."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / f"module{id(self)}.so"
+        self._folder = folder
 
     def load(self, code: bytes) -> None:
         _need_device()
-        self._path.write_bytes(code)
-        self._library = ctypes.CDLL(str(self._path))
+        path = self._folder / f"module{hashlib.sha256(code).hexdigest()}.so"
+        if not path.exists():  # what is loaded must not be written to
+            path.write_bytes(code)
+        self._library = ctypes.CDLL(str(path))
 
     def get_function(self, name: str) -> Any:
         return SimpleNamespace(ptr=getattr(self._library, name))
@@ -84,12 +97,47 @@ class Event:
 
     done = True
 
-    def record(self) -> None:
+    def __init__(self, disable_timing: bool = False) -> None:
+        self.of: list[int] = []
+
+    def record(self, stream: Any = None) -> None:
         _need_device()
         self.at = time.perf_counter()
+        self.of.append(7 if stream is None else stream.ptr)
 
     def synchronize(self) -> None:
         assert self.at
+
+
+class Stream:
+    """A stream, current within a with statement; it knows what it waited for."""
+
+    current: list[Stream] = []  # noqa: RUF012
+
+    def __init__(self, pointer: int) -> None:
+        self.ptr = pointer
+
+    def __enter__(self) -> None:
+        self.current.append(self)
+
+    def __exit__(self, *_: object) -> None:
+        self.current.pop()
+
+    def synchronize(self) -> None:
+        _need_device()
+
+    def wait_event(self, event: Event) -> None:
+        WAITS.append((self.ptr, event.of[-1]))
+
+    @classmethod
+    def now(cls) -> Stream:
+        return cls.current[-1] if cls.current else Stream(7)
+
+
+WAITS: list[tuple[int, int]] = []
+"""Which stream waited for what was asked for on which."""
+LAUNCHES: list[int] = []
+"""The stream of every launch."""
 
 
 class RawKernel:
@@ -127,6 +175,16 @@ def _as_array(given: Any) -> Array:
     return taken
 
 
+def _lent(given: Any) -> Array:
+    """Another library's array, the same memory."""
+    _need_device()
+    assert given.__dlpack_device__()[0] == 2
+    if isinstance(given, Array):
+        return given
+    found: Array = given.__dlpack__().view(Array)
+    return found
+
+
 def _as_numpy(given: Array) -> Any:
     _need_device()
     assert type(given) is Array
@@ -136,7 +194,9 @@ def _as_numpy(given: Array) -> Any:
 def _launch(function: Any, *sizes: int) -> None:
     _need_device()
     *grid, shared, stream, arguments, extra = sizes
-    assert (grid[1:3], grid[4:], shared, stream, extra) == ([1, 1], [1, 1], 0, 7, 0)
+    LAUNCHES.append(stream)
+    now = Stream.now().ptr
+    assert (grid[1:3], grid[4:], shared, stream, extra) == ([1, 1], [1, 1], 0, now, 0)
     table, batch = (ctypes.c_void_p * 2).from_address(arguments)
     failed = function(
         ctypes.c_void_p(table),
@@ -177,6 +237,7 @@ def cupy(folder: Path, **runtime: Any) -> Any:
         zeros=lambda count, dtype: _aligned(count, dtype, 0),
         empty=lambda count, dtype: _aligned(count, dtype, 0x5A),
         asarray=_as_array,
+        from_dlpack=_lent,
         ascontiguousarray=lambda given: np.array(given, copy=None, order="C", subok=True),
         asnumpy=_as_numpy,
         cuda=SimpleNamespace(
@@ -188,6 +249,8 @@ def cupy(folder: Path, **runtime: Any) -> Any:
             Event=Event,
             get_elapsed_time=lambda begin, end: 1e3 * (end.at - begin.at),
             alloc_pinned_memory=bytearray,
-            get_current_stream=lambda: SimpleNamespace(ptr=7, synchronize=_need_device),
+            get_current_stream=Stream.now,
+            ExternalStream=Stream,
+            Stream=SimpleNamespace(null=Stream(0)),
         ),
     )

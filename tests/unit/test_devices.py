@@ -57,9 +57,35 @@ def test_a_gpu_that_is_asked_for_by_name_has_to_be_there(monkeypatch: pytest.Mon
             Cache(9, value=ROWS, device=device)
 
 
-def test_auto_is_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("installed", [False, True], ids=["no cupy", "cupy"])
+def test_auto_is_the_cpu_where_there_is_no_gpu(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, installed: bool
+) -> None:
+    def fail(number: int) -> Any:
+        raise DeviceError(f"cuda:{number} is gone") from (
+            RuntimeError() if installed else ModuleNotFoundError()
+        )
+
     monkeypatch.setattr(devices, "open_gpu", fail)
-    assert isinstance(Cache(9, value=ROWS, policy="lru")._table, CpuTable)
+    caplog.set_level("INFO", "predis")
+    cache = Cache[int, int](9, value=ROWS, policy="lru", name="rows")
+    assert isinstance(cache._table, CpuTable)
+    (said,) = caplog.records
+    assert said.getMessage() == "cache 'rows': device='auto' is the CPU: cuda:0 is gone"
+    assert said.levelname == ("WARNING" if installed else "INFO")
+
+
+def test_auto_is_the_gpu_for_what_can_be_there(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    open_on_host(monkeypatch)
+    caplog.set_level("INFO", "predis")
+    assert isinstance(Cache(9, value=ROWS, policy="lru")._table, SharedGpuTable)
+    for refused in ("objects", "blobs", "other keys", "sampling"):
+        arguments, _ = REFUSED[refused]
+        with Cache[Any, Any](9, **{"value": ROWS, "policy": "lru"} | arguments) as cache:
+            assert isinstance(cache._table, CpuTable)
+    assert caplog.messages == []
 
 
 def test_a_gpu_takes_the_first_candidate(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,7 @@ from predis_core.table.cuda import launch
 from predis_core.table.cuda.nvrtc import nvrtc
 from predis_core.table.cuda.source import source
 from tests.support.cupy import Array, Event, MemoryIsOut, RuntimeFailure, cupy
-from tests.unit.test_launch import Compiler
+from tests.support.gpu import Compiler
 
 CENTRE = Point(Shape(120, 1.0, 8), 32)
 TINY = Plan(
@@ -417,10 +417,12 @@ def test_a_driver_that_is_too_old_is_told(
     def fail() -> int:
         raise RuntimeFailure("driver version is insufficient")
 
-    monkeypatch.setitem(sys.modules, "cupy", cupy(tmp_path, getDeviceCount=fail))
+    monkeypatch.setitem(
+        sys.modules, "cupy", cupy(tmp_path, getDeviceCount=fail, driverGetVersion=lambda: 12000)
+    )
     assert command() == 3
     assert re.match(
-        r"gpu-bench: no GPU can be used \(driver version is insufficient\); install a driver for "
-        "CUDA 13 or newer",
+        r"gpu-bench: the driver is for CUDA 12\.0, older than CuPy's 13\.2 \(driver version is "
+        r"insufficient\); install a newer driver",
         capsys.readouterr().err,
     )

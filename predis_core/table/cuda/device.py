@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import numpy.typing as npt
 
 from predis_core.policies.contract import Policy
+from predis_core.table.cuda.exchange import Exchange
 from predis_core.table.interface import Int64s
 
 
@@ -25,6 +27,11 @@ class Kernels(Protocol):
 
 class Device(Protocol):
     """A memory and its processor; everything happens in the order in which it is asked for."""
+
+    @property
+    def exchange(self) -> Exchange | None:
+        """What takes and gives arrays of other libraries; None if there can be none."""
+        ...
 
     def zeros(self, count: int, dtype: Any) -> Any:
         """Return an array of zeros, 16-byte aligned."""
@@ -55,6 +62,10 @@ class Device(Protocol):
 
     def sort(self, array: Any) -> None:
         """Sort an array of the device, uint64[n], in place."""
+        ...
+
+    def in_order(self) -> AbstractContextManager[None]:
+        """Return a context whose work follows that of the one before, on whichever stream it is."""
         ...
 
     def load(self, policy: Policy, row_bytes: int) -> Kernels:

@@ -9,6 +9,7 @@ import ctypes
 import itertools
 import subprocess
 import threading
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,11 @@ import numpy.typing as npt
 from predis_core.arrays import address
 from predis_core.policies.contract import Policy
 from predis_core.table.cuda.built import built
+from predis_core.table.cuda.exchange import Exchange
 from predis_core.table.cuda.source import source
 from predis_core.table.interface import Int64s
 
-_FLAGS = ("-O2", "-std=c++17", "-shared", "-fPIC", "-fno-strict-aliasing", "-U_FORTIFY_SOURCE")
+FLAGS = ("-O2", "-std=c++17", "-shared", "-fPIC", "-fno-strict-aliasing", "-U_FORTIFY_SOURCE")
 _ALIGNMENT, _GARBAGE = 16, 0x5A
 _BLOCK, _MOST_BLOCKS = 64, 3
 """Few enough threads that kernels come to their loops, and enough that warps meet."""
@@ -79,6 +81,7 @@ class HostDevice:
     def __init__(self, seed: int = 0, compiler: str = "g++") -> None:
         self._seed = seed
         self._compiler = compiler
+        self.exchange: Exchange | None = None
 
     def zeros(self, count: int, dtype: Any) -> HostArray:
         """See `device.Device`."""
@@ -120,6 +123,10 @@ class HostDevice:
         """See `device.Device`."""
         array.sort()
 
+    def in_order(self) -> AbstractContextManager[None]:
+        """See `device.Device`: there is no other order."""
+        return nullcontext()
+
     def load(self, policy: Policy, row_bytes: int) -> HostKernels:
         """See `device.Device`.
 
@@ -131,11 +138,9 @@ class HostDevice:
 
     def build(self, text: str) -> HostKernels:
         """Return the kernels of a program's text, compiled unless they are on disk."""
-        return HostKernels(
-            built(text, "table.so", partial(self.compile, text), *_FLAGS), self._seed
-        )
+        return HostKernels(built(text, "table.so", partial(self.compile, text), *FLAGS), self._seed)
 
     def compile(self, text: str, library: Path) -> None:
         """Make the shared library of a program's text."""
-        command = [self._compiler, *_FLAGS, "-x", "c++", "-", "-o", str(library)]
+        command = [self._compiler, *FLAGS, "-x", "c++", "-", "-o", str(library)]
         subprocess.run(command, input=text, text=True, check=True)

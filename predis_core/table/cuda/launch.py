@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from predis_core.arrays import address
 from predis_core.errors import DeviceError
 from predis_core.policies.contract import Policy
 from predis_core.table.cuda.built import built
+from predis_core.table.cuda.exchange import Exchange, imported_cupy
 from predis_core.table.cuda.nvrtc import Nvrtc, nvrtc
 from predis_core.table.cuda.source import THREADS, source
 from predis_core.table.interface import Int64s
@@ -21,17 +24,8 @@ from predis_core.table.interface import Int64s
 _THREADS_AT_ONCE = 2048
 """Threads that a processor of a GPU holds at most: with more, kernels take turns by themselves."""
 _ALIGNMENT = 16
-
-
-def _cupy() -> Any:
-    try:
-        import cupy
-    except ImportError as error:
-        raise DeviceError(
-            f"a cache on a GPU needs CuPy ({error}); install predis-core[cuda13] or "
-            "predis-core[cuda12], as the driver's version of CUDA is, or use device='cpu'"
-        ) from error
-    return cupy
+_PINNED_AT_MOST = 64 << 20
+"""Bytes of a result up to which it lies in pinned memory, which the host cannot use otherwise."""
 
 
 def cubin(policy: Policy, row_bytes: int, architecture: str, compiler: Nvrtc) -> bytes:
@@ -66,8 +60,15 @@ class CupyKernels:
         self._module = cupy.cuda.function.Module()
         self._most_blocks = gpu.attributes["MultiProcessorCount"] * (_THREADS_AT_ONCE // THREADS)
         self._functions: dict[str, Any] = {}
-        with gpu:
-            self._module.load(code)
+        try:
+            with gpu:
+                self._module.load(code)
+        except self._driver.CUDADriverError as error:
+            raise DeviceError(
+                f"the driver (CUDA {_version(cupy.cuda.runtime.driverGetVersion())}) does not take "
+                f"the program of the table ({error}); install a newer driver, or the extra of "
+                "predis-core that fits the driver, or use device='cpu'"
+            ) from error
 
     def launch(self, kernel: str, threads: int, table: Int64s, batch: Int64s) -> None:
         """See `device.Kernels`; on the current stream, and without waiting for anything.
@@ -96,8 +97,7 @@ class CupyKernels:
 class CupyDevice:
     """A GPU's memory and its processors.
 
-    Everything is asked for on CuPy's current stream, in whose order it happens. Whoever changes
-    streams between two calls has the second wait for the first.
+    Everything is asked for on CuPy's current stream, in whose order it happens; see `in_order`.
 
     Args:
         number: of the GPU, as CUDA counts them.
@@ -107,21 +107,26 @@ class CupyDevice:
     """
 
     def __init__(self, number: int = 0) -> None:
-        cupy = self._cupy = _cupy()
+        cupy = self._cupy = imported_cupy()
         try:
             count = cupy.cuda.runtime.getDeviceCount()
         except cupy.cuda.runtime.CUDARuntimeError as error:
-            raise DeviceError(
-                f"no GPU can be used ({error}); install a driver for CUDA "
-                f"{_major(cupy)} or newer, the extra that fits the driver, or use device='cpu'"
-            ) from error
+            raise DeviceError(_unusable(cupy, error)) from error
         if not 0 <= number < count:
             raise DeviceError(
                 f"device: there is no cuda:{number} among {count}; name one of "
                 f"{', '.join(f'cuda:{each}' for each in range(count)) or 'none'}, or use 'cpu'"
             )
         self._gpu = cupy.cuda.Device(number)
+        self.exchange: Exchange | None = Exchange(cupy, number)
+        self._latest = 0
+        self._done: Any = None
         self._architecture = f"sm_{self._gpu.compute_capability}"
+        self._failures = (
+            cupy.cuda.memory.OutOfMemoryError,
+            cupy.cuda.runtime.CUDARuntimeError,
+            cupy.cuda.driver.CUDADriverError,
+        )
 
     def zeros(self, count: int, dtype: Any) -> Any:
         """See `device.Device`; raises `DeviceError` if the memory does not do."""
@@ -135,27 +140,67 @@ class CupyDevice:
         try:
             with self._gpu:
                 return made(count, dtype)
-        except self._cupy.cuda.memory.OutOfMemoryError as error:
+        except self._failures as error:
             size = count * np.dtype(dtype).itemsize
-            raise DeviceError(
-                f"cuda:{self._gpu.id} has no {size} bytes left ({error}); lower the cache's "
-                "capacity or memory, or use device='cpu'"
-            ) from error
+            raise self._failed(f"{size} bytes", error) from error
 
     def take(self, array: Any, dtype: Any) -> Any:
         """See `device.Device`; an array of the host is copied before this returns."""
-        with self._gpu:
-            taken = self._cupy.ascontiguousarray(self._cupy.asarray(array)).reshape(-1).view(dtype)
-            return taken if taken.data.ptr % _ALIGNMENT == 0 else taken.copy()
+        try:
+            with self._gpu:
+                array = self._cupy.ascontiguousarray(self._cupy.asarray(array))
+                taken = array.reshape(-1).view(dtype)
+                return taken if taken.data.ptr % _ALIGNMENT == 0 else taken.copy()
+        except self._failures as error:
+            raise self._failed(f"{array.nbytes} bytes", error) from error
 
     def give(self, array: Any) -> npt.NDArray[Any]:
         """See `device.Device`; waits for the current stream."""
         try:
             with self._gpu:
-                found: npt.NDArray[Any] = self._cupy.asnumpy(array)
-                return found
-        except self._cupy.cuda.runtime.CUDARuntimeError as error:
-            raise DeviceError(_lost("what was asked for", error)) from error
+                return self._given(array)
+        except self._failures as error:
+            raise self._failed(f"{array.nbytes} bytes", error) from error
+
+    def _given(self, array: Any) -> npt.NDArray[Any]:
+        found: npt.NDArray[Any]
+        if not 0 < array.nbytes <= _PINNED_AT_MOST:
+            found = self._cupy.asnumpy(array)
+            return found
+        # CuPy keeps pinned memory for the next who asks; the other way it goes through it itself.
+        pinned = self._cupy.cuda.alloc_pinned_memory(array.nbytes)
+        found = np.frombuffer(pinned, array.dtype, array.size).reshape(array.shape)
+        array.get(out=found)
+        return found
+
+    @contextmanager
+    def in_order(self) -> Iterator[None]:
+        """See `device.Device`: have the current stream wait for what another was asked to do."""
+        with self._gpu:
+            stream = self._cupy.cuda.get_current_stream()
+            try:
+                if self._done is None:
+                    self._done = self._cupy.cuda.Event(disable_timing=True)
+                elif stream.ptr != self._latest:
+                    stream.wait_event(self._done)
+            except self._failures as error:
+                raise self._failed("room for an event", error) from error
+            try:
+                yield
+            finally:
+                # If even that fails, the GPU is lost, and whatever comes next says so.
+                with suppress(*self._failures):
+                    self._done.record(stream)
+                self._latest = stream.ptr
+
+    def _failed(self, room: str, error: Exception) -> DeviceError:
+        """Return the error for one of CuPy's. Args: room, what it was about."""
+        if not isinstance(error, self._cupy.cuda.memory.OutOfMemoryError):
+            return DeviceError(_lost("what was asked for", error))
+        return DeviceError(
+            f"cuda:{self._gpu.id} has no {room} left ({error}); lower the cache's capacity or "
+            "memory, or use device='cpu'"
+        )
 
     def holds(self, array: Any) -> bool:
         """See `device.Device`."""
@@ -169,8 +214,11 @@ class CupyDevice:
 
     def sort(self, array: Any) -> None:
         """See `device.Device`."""
-        with self._gpu:
-            array.sort()
+        try:
+            with self._gpu:
+                array.sort()
+        except self._failures as error:
+            raise self._failed(f"room to sort {len(array)} positions", error) from error
 
     def load(self, policy: Policy, row_bytes: int) -> CupyKernels:
         """See `device.Device`.
@@ -189,6 +237,33 @@ def _lost(what: str, error: Exception) -> str:
         f"the GPU did not do {what} ({error}), and what it held may be lost; open the cache anew, "
         "or use device='cpu'"
     )
+
+
+def _unusable(cupy: Any, error: Exception) -> str:
+    """Return why CUDA finds no GPU, and the fix; CUDA itself does not tell these apart."""
+    driver, made_for = 0, int(cupy.cuda.runtime.runtimeGetVersion())
+    with suppress(cupy.cuda.runtime.CUDARuntimeError):
+        driver = int(cupy.cuda.runtime.driverGetVersion())
+    if driver == 0:
+        return (
+            f"there is no driver for a GPU ({error}); install NVIDIA's for CUDA "
+            f"{_version(made_for)} or newer, or use device='cpu'"
+        )
+    if driver // 1000 < made_for // 1000:
+        return (
+            f"the driver is for CUDA {_version(driver)}, older than CuPy's {_version(made_for)} "
+            f"({error}); install a newer driver, or predis-core[cuda{driver // 1000}], or use "
+            "device='cpu'"
+        )
+    return (
+        f"no GPU can be used ({error}); see whether nvidia-smi lists one and CUDA_VISIBLE_DEVICES "
+        "leaves it in, or use device='cpu'"
+    )
+
+
+def _version(number: int) -> str:
+    """Return a version of CUDA, such as 13020, as people write it."""
+    return f"{number // 1000}.{number % 1000 // 10}"
 
 
 def _major(cupy: Any) -> int:

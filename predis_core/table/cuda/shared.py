@@ -30,11 +30,11 @@ _R = TypeVar("_R")
 
 
 def _alone(verb: Callable[Concatenate[Any, _P], _R]) -> Callable[Concatenate[Any, _P], _R]:
-    """Return a verb that no other thread is in at the same time."""
+    """Return a verb that no other thread is in at the same time, on whichever stream it is."""
 
     @functools.wraps(verb)
     def alone(self: SharedGpuTable, /, *args: _P.args, **options: _P.kwargs) -> _R:
-        with self._turn:
+        with self._turn, self._device.in_order():
             return verb(self, *args, **options)
 
     return alone
@@ -44,8 +44,8 @@ class SharedGpuTable(GpuTable):
     """A table in a device's memory, for a cache; see `interface.CacheTable`.
 
     One lock on the host is held while a verb prepares and launches its kernels, so that those of
-    two threads do not mix. What a verb waits for, it waits for with the lock. Threads that have
-    different streams of CuPy order them themselves.
+    two threads do not mix. What a verb waits for, it waits for with the lock. Where threads have
+    different streams, the device has one wait for the other; the host does not.
 
     Args:
         device, layout, policy, seed, row: as for `GpuTable`.
@@ -70,6 +70,7 @@ class SharedGpuTable(GpuTable):
     delete = _alone(GpuTable.delete)
     clear = _alone(GpuTable.clear)
     unpin = _alone(GpuTable.unpin)
+    misses = _alone(GpuTable.misses)
     export = _alone(GpuTable.export)
     counters = _alone(GpuTable.counters)
     conflicts = _alone(GpuTable.conflicts)
@@ -88,7 +89,7 @@ class SharedGpuTable(GpuTable):
         self, keys: Keys, values: Any, now: int, *, veto: Bytes | None = None, **options: Any
     ) -> Inserted:
         """See `interface.CacheTable`."""
-        with self._turn:
+        with self._turn, self._device.in_order():
             if self._sealed:
                 veto = np.ones(len(keys.words), np.uint8)
             return super().insert(keys, values, now, veto=veto, **options)
@@ -111,6 +112,11 @@ class SharedGpuTable(GpuTable):
     def clearing(self, now: int) -> Iterator[Removed | None]:
         """See `interface.CacheTable`: all at once."""
         yield self.clear(now, want_removed=True)
+
+    @property
+    def device(self) -> Device:
+        """Whose memory it lies in."""
+        return self._device
 
     @_alone
     def seal(self) -> None:

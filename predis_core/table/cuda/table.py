@@ -138,7 +138,8 @@ class GpuTable:
         Raises:
             ValueShapeError: if `out` is an array of the device that rows cannot be copied to.
         """
-        return self._look_up(keys, now, out, False, count, region)[0]
+        batch = self._look_up(keys, now, out, False, count, region)
+        return batch.answer(batch.array("slots"))
 
     def fetch(
         self, keys: Keys, now: int, out: Any, *, zero: bool, count: bool = True, region: int = 0
@@ -147,20 +148,22 @@ class GpuTable:
 
         With `zero`, rows of misses are cleared.
         """
-        return self._look_up(keys, now, out, zero, count, region)[1].view(bool)
+        batch = self._look_up(keys, now, out, zero, count, region)
+        return batch.answer(batch.array("found")).view(bool)
 
     def _look_up(
         self, keys: Keys, now: int, out: Any, zero: bool, count: bool, region: int
-    ) -> tuple[Int64s, Bytes]:
+    ) -> Batch:
         batch = self._batch(keys, now, region)
-        slots, found = batch.room("slots", np.int64), batch.room("found", np.uint8)
+        batch.room("slots", np.int64)
+        found = batch.room("found", np.uint8)
         has_rows = out is not None and self._row is not None
         rows = batch.rows_for(out) if has_rows else None
         self._use(batch, (_COUNTED if count else 0) | (_ZEROED if zero and has_rows else 0))
         if rows is not None:
             filled = ... if zero else self._device.give(found).view(bool)
             out[filled] = self._as_rows(self._device.give(rows))[filled]
-        return batch.answer(slots), batch.answer(found)
+        return batch
 
     def misses(self, found: Any) -> tuple[Any, Any]:
         """Return where a hit mask of the device has misses, compacted there; waits for nothing.

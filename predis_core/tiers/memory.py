@@ -1,0 +1,15 @@
+"""The tier in host memory."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from predis_core.table.cpu import CpuTable
+from predis_core.tiers.base import TierRequest
+
+
+def memory(request: TierRequest) -> CpuTable:
+    """Return the table of the CPU that is asked for; its rows take memory as they are written."""
+    base, shape = request.row.subdtype or (request.row, ())
+    rows = np.zeros((request.layout.slots, *shape), base)
+    return CpuTable(request.layout, request.policy, request.seed, rows)
