@@ -19,12 +19,14 @@ if TYPE_CHECKING:
         CacheView,
         Exporter,
         MetricSource,
+        Model,
         Observer,
         Prefetcher,
         Registry,
         Sampler,
+        StateSection,
     )
-    from predis_core.types import Event, Health
+    from predis_core.types import Event, Health, Proposal, Window
 
 HOOK_API = 1
 """The major version of these hooks; the entry-point group of plugins carries it."""
@@ -36,7 +38,7 @@ hookspec = pluggy.HookspecMarker(PROJECT)
 
 @hookspec
 def predis_register(registry: Registry) -> None:
-    """Add eviction policies, loaders and tiers by name.
+    """Add eviction policies, loaders, tiers and report pages by name.
 
     When: once, as the plugin is enabled.
     Returns: nothing.
@@ -106,6 +108,45 @@ def predis_metric_sources(cache: CacheView) -> Sequence[MetricSource] | None:
     When: a cache is built.
     Returns: objects with `metrics` and `collect()`, or None.
     If it raises: the failure is counted, the cache opens without them.
+    """
+
+
+@hookspec
+def predis_models(cache: CacheView) -> Sequence[Model] | None:
+    """Hand trainable models over, for plugins that watch, ship, average or improve them.
+
+    When: a cache is built. Other plugins find them by `cache.models()` from when it is opened.
+    Returns: objects with a `name`, a `version`, `export()` and `load(parameters)` of parameters as
+        named arrays in which no key is, and `scores(since)`; or None. Other plugins call them, in
+        their threads.
+    If it raises: the failure is counted, the cache opens without them. If a model does, whoever
+        called it gets a PluginError.
+    """
+
+
+@hookspec
+def predis_state(cache: CacheView) -> Sequence[StateSection] | None:
+    """Keep something in the cache's snapshots.
+
+    When: a cache is built.
+    Returns: objects with a `name`, `save()` and `restore(data)`, called in the plugin's own thread
+        when the cache writes or reads a snapshot; or None.
+    If it raises: the failure is counted, the cache opens without them. If `save` or `restore` does,
+        or the plugin is not enabled where a snapshot is restored, the section is left out, with a
+        warning and an event "snapshot.section"; the entries are written or restored all the same.
+    """
+
+
+@hookspec
+def predis_advise(cache: CacheView, window: Window) -> Proposal | None:
+    """Propose to change parameters of the cache.
+
+    When: every 10 seconds, in the plugin's own thread, in the configuration's order until a plugin
+        has a proposal.
+    Arguments: `window` is what the cache did since the last time.
+    Returns: a Proposal, or None. It is applied as a whole, with an event "advice.applied", or
+        refused, with an event "advice.refused" that says why.
+    If it raises: the failure is counted, the next plugin is asked.
     """
 
 

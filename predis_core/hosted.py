@@ -23,6 +23,7 @@ from predis_core.errors import CacheUnusable
 from predis_core.host import Session
 from predis_core.host.sampling import EVENTS
 from predis_core.mapping import K, V
+from predis_core.snapshot import Subject
 from predis_core.table.interface import Bools, Deleted, Keys
 from predis_core.telemetry import Latencies
 from predis_core.types import BatchStats, Sample
@@ -54,6 +55,16 @@ class HostedCache(Cache[K, V]):
         finally:
             super().close()
 
+    @property
+    def chooses(self) -> bool:
+        """Whether it chooses its policy itself, at present."""
+        return self._choosing is not None
+
+    def choose_anew(self) -> None:
+        """Have it forget what it learned about policies, if it chooses."""
+        if self._choosing is not None:
+            self._choosing.forget()
+
     def decoder(self) -> Callable[[Keys], Any]:
         """Return what turns a table's keys into a user's, and does not keep the cache alive."""
         return self._codec.decode
@@ -67,6 +78,11 @@ class HostedCache(Cache[K, V]):
         """Return what was noted, of keys that a lower rate has too; CacheUnusable once closed."""
         self._check()
         return self._sampled.read(self._followable(), since, rate)
+
+    def _subject(self) -> Subject:
+        # What plugins keep is about the cache as a whole.
+        keeper = self._session.sections if self._root is None else None
+        return super()._subject()._replace(keeper=keeper)
 
     def _room(self) -> int:
         return EVENTS if self._session.samples_keys else 0

@@ -13,7 +13,7 @@ called when no open cache uses the plugin any longer.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -21,6 +21,7 @@ import pluggy
 
 from predis_core.config import ByteSize, CacheConfig, Duration, Secret
 from predis_core.hookspecs import HOOK_API, PROJECT
+from predis_core.pages import ReportPage
 from predis_core.types import (
     AccessBatch,
     BatchSample,
@@ -31,9 +32,12 @@ from predis_core.types import (
     KeySample,
     LoadStats,
     Metric,
+    Proposal,
     Sample,
+    Scores,
     Snapshot,
     Stats,
+    Window,
 )
 
 __all__ = [
@@ -56,16 +60,22 @@ __all__ = [
     "LoadStats",
     "Metric",
     "MetricSource",
+    "Model",
     "NoOptions",
     "Observer",
+    "OfferedModel",
     "PluginSpec",
     "Prefetcher",
+    "Proposal",
     "Registry",
     "Sample",
     "Sampler",
+    "Scores",
     "Secret",
     "Snapshot",
+    "StateSection",
     "Stats",
+    "Window",
     "hookimpl",
 ]
 
@@ -126,6 +136,12 @@ class CacheView(Protocol):
     def emit(self, event: Event) -> None:
         """Tell the other plugins of something rare; returns at once."""
 
+    def models(self) -> Sequence[OfferedModel]:
+        """Return the models of all plugins of the cache; all of them once it was opened."""
+
+    def report_pages(self) -> Sequence[ReportPage]:
+        """Return the pages that plugins of the cache have for a report about it, as of now."""
+
 
 class Registry(Protocol):
     """Where a plugin puts what a configuration may name."""
@@ -150,6 +166,17 @@ class Registry(Protocol):
 
         Raises:
             PluginError: if it is not callable, or there is a tier of that name already.
+        """
+
+    def add_report_page(self, name: str, page: Callable[[str], ReportPage | None]) -> None:
+        """Offer a page for reports about caches, such as those of predis-lab.
+
+        `page(cache)` gets a cache's name and returns a `predis_core.pages.ReportPage`, or None if
+        there is nothing to show. It runs in the plugin's own thread; as the cache closes, maybe
+        after `predis_cache_closing`.
+
+        Raises:
+            PluginError: if it is not callable, or there is a page of that name already.
         """
 
 
@@ -249,3 +276,55 @@ class MetricSource(Protocol):
 
     def collect(self) -> Iterable[Sample]:
         """Return the values of now; runs in the plugin's own thread."""
+
+
+class Model(Protocol):
+    """Something that learns. Its methods are called in other plugins' threads, at any time."""
+
+    @property
+    def name(self) -> str:
+        """What it is called: 1 to 100 characters, another one for each of the plugin's."""
+
+    @property
+    def version(self) -> Any:
+        """Which one it is: another one after each training or `load`."""
+
+    def export(self) -> Mapping[str, Any]:
+        """Return its parameters: named arrays of numbers, in which no key is."""
+
+    def load(self, parameters: Mapping[str, Any]) -> None:
+        """Replace its parameters by those that some model of the same kind exported.
+
+        What does not fit it has to refuse by raising, before anything is changed.
+        """
+
+    def scores(self, since: int) -> Scores:
+        """Return what it scored since `Scores.until` of an earlier call; 0: all that it kept."""
+
+
+class OfferedModel(Model, Protocol):
+    """A plugin's model as others see it.
+
+    What is exported was copied. Each method raises PluginError if the model's own does.
+    """
+
+    @property
+    def plugin(self) -> str:
+        """The plugin whose it is."""
+
+
+class StateSection(Protocol):
+    """Something of a plugin that a cache's snapshots carry; called in the plugin's own thread."""
+
+    @property
+    def name(self) -> str:
+        """What it is called: 1 to 100 characters, another one for each of the plugin's."""
+
+    def save(self) -> bytes:
+        """Return all that `restore` needs: at most 64 MiB, and no pickle."""
+
+    def restore(self, data: bytes) -> None:
+        """Go on from what `save` returned, in this process or another, of this version or another.
+
+        What it does not understand it should refuse by raising, before anything is changed.
+        """

@@ -250,6 +250,48 @@ class PrefetchStats(msgspec.Struct, frozen=True, kw_only=True):
     is_quiet: bool
 
 
+class Scores(NamedTuple):
+    """Scores that a model gave lately, in the order in which it gave them.
+
+    Attributes:
+        values: float64[m], those since what was asked for; the oldest ones may be gone.
+        until: what to ask for the next time.
+    """
+
+    values: npt.NDArray[np.float64]
+    until: int
+
+
+class Window(msgspec.Struct, frozen=True, kw_only=True):
+    """What a cache did lately: what advisers are asked about.
+
+    Attributes:
+        begin: nanoseconds since the Unix epoch.
+        seconds: how long it was.
+        requests, hits, evictions: as in `Stats`, within the window.
+    """
+
+    begin: int
+    seconds: float
+    requests: int
+    hits: int
+    evictions: int
+
+
+class Proposal(msgspec.Struct, frozen=True):
+    """What a plugin would change about a cache, and why.
+
+    Attributes:
+        parameters: new values by name. "auto.reset" (True): the policy "auto" forgets what it
+            learned, and chooses anew. "sampling.rate" (above 0, at most 1): the share of keys that
+            the plugin's own samplers of the stream "keys" get.
+        reason: a sentence for people.
+    """
+
+    parameters: dict[str, Any]
+    reason: str
+
+
 class Metric(msgspec.Struct, frozen=True):
     """What is measured; every exporter derives its own spelling from it.
 

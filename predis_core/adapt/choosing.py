@@ -42,13 +42,17 @@ class Choosing:
         self._begin, self._rest, self._calm = table.policy, rest_of(table.given), Calm()
         self._evictions = _evictions(table)
         self._since = self._until = 0
-        self._notes = self._waits = False
+        self._notes = self._waits = self._forgets = False
         self._idle = 0.0
 
     @property
     def nbytes(self) -> int:
         """Bytes of the small tables; what was noted waits in the cache's table."""
         return 0 if self._choice is None else self._choice.nbytes
+
+    def forget(self) -> None:
+        """Choose anew from the next turn on, beginning with the present choice; in any thread."""
+        self._forgets = True
 
     def turn(self, table: CpuTable) -> Policy:
         """Take what was noted, and return the policy that suits best.
@@ -58,8 +62,11 @@ class Choosing:
         Args:
             table: the cache's, at present.
         """
-        if self._choice is not None and self._choice.capacity != table.newest.layout.slots:
-            self._begin, self._choice = self._choice.best, None
+        is_resized = self._choice is not None and self._choice.capacity != table.newest.layout.slots
+        if is_resized or self._forgets:
+            self._forgets = False
+            self._begin = self._begin if self._choice is None else self._choice.best
+            self._choice = None
         if self._waits:
             # What was noted last may not have been written when noting ended: a turn ago.
             self._waits = False

@@ -10,10 +10,18 @@ from typing import Any
 from predis_core.errors import CacheUnusable
 from predis_core.host.background import LATE, Worker
 from predis_core.host.guard import FAILED, Guard
+from predis_core.host.models import (
+    OfferedModel,
+    checked_models,
+    checked_parameters,
+    checked_scores,
+)
 from predis_core.host.plugged import Plugged
 from predis_core.host.sampling import ALL, BatchStream, KeyStream, Stream, Wish, wish_of
 from predis_core.host.view import Hosted, View
+from predis_core.pages import ReportPage
 from predis_core.prefetch import Member, checked
+from predis_core.snapshot.sections import LARGEST
 from predis_core.telemetry import OPERATIONS
 from predis_core.types import Health, Metric, Sample
 
@@ -61,11 +69,14 @@ class Attachment:
         self.load_observers: list[Guard] = []
         self.metrics: list[Metric] = []
         self.streams: list[Stream] = []
+        self.sections: dict[str, tuple[Guard, Guard]] = {}
+        self.models: list[OfferedModel] = []
         self.exports = False
         self._strict = strict
         self._on_disabled = on_disabled
         self._hooks: dict[str, Guard] = {}
         self._sources: list[_Source] = []
+        self._pages: list[Guard] = []
         self._exporters: list[tuple[Guard, float]] = []
         self._periodic: list[int] = []
         self._drains: Worker | None = None
@@ -100,7 +111,7 @@ class Attachment:
     # ------------------------------------------------------------------ building
 
     def prepare(self) -> None:
-        """Ask the plugin for its observers, samplers, exporters and metric sources."""
+        """Ask the plugin for its observers, samplers, exporters and all else that it returns."""
         for observer, operations in self._asked("predis_observers", _observers):
             guard = self._guard(f"observer {_kind(observer)}", observer.on_batch)
             self.observers[guard] = operations
@@ -122,6 +133,29 @@ class Attachment:
             guard = self._guard(f"metric source {_kind(source)}", collect)
             self._sources.append(_Source(guard))
             self.metrics += metrics
+        for model in self._asked("predis_models", checked_models):
+            self.models.append(self._offered(model))
+        for section in self._asked("predis_state", _sections):
+            what = f"section {section.name!r}"
+            save = self._guard(f"{what} to save", functools.partial(_saved, section))
+            self.sections[section.name] = save, self._guard(f"{what} to restore", section.restore)
+
+        for name, page in self.plugged.pages.items():
+            draw = functools.partial(_drawn, page, self.view.name)
+            self._pages.append(self._guard(f"report page {name!r}", draw))
+
+    def _offered(self, model: Any) -> OfferedModel:
+        """Return a model as others see it."""
+        functions = {
+            "export": lambda: checked_parameters(model.export()),
+            "load": model.load,
+            "scores": lambda since: checked_scores(model.scores(since)),
+        }
+        guards = {
+            name: self._guard(f"{name} of model {model.name!r}", function)
+            for name, function in functions.items()
+        }
+        return OfferedModel(self.plugged.name, model, guards)
 
     def members(self, view: View) -> list[Member]:
         """Ask the plugin for prefetchers of a cache, or of a namespace of it."""
@@ -191,6 +225,16 @@ class Attachment:
             else:
                 worker.ask(source.refresh, _PATIENCE)
             found += source.latest
+        return found
+
+    def report_pages(self) -> list[ReportPage]:
+        """Return what the plugin has for a report; without a page that fails, or is late."""
+        found = []
+        for page in self._pages:
+            assert self.plugged.worker is not None
+            drawn = self.plugged.worker.ask(page)
+            if isinstance(drawn, ReportPage):
+                found.append(drawn)
         return found
 
     def health(self) -> Health:
@@ -294,6 +338,37 @@ def _exporters(objects: list[Any]) -> list[tuple[Any, float | None]]:
 def _sources(objects: list[Any]) -> list[tuple[Any, Sequence[Metric]]]:
     """Return metric sources with their metrics."""
     return [(source, tuple(source.metrics)) for source in _with("collect")(objects)]
+
+
+def _sections(objects: list[Any]) -> list[Any]:
+    """Return sections, whose names can be told apart."""
+    names: set[str] = set()
+    for section in _with("restore")(_with("save")(objects)):
+        name = section.name
+        if not isinstance(name, str) or not 1 <= len(name) <= 100:
+            raise ValueError(f"name: expected 1 to 100 characters, got {name!r}")
+        if name in names:
+            raise ValueError(f"name: {name!r} is that of two sections; give each its own")
+        names.add(name)
+    return objects
+
+
+def _drawn(page: Callable[[str], Any], cache: str) -> ReportPage | None:
+    """Return a plugin's page for a report about a cache."""
+    drawn = page(cache)
+    if drawn is not None and not isinstance(drawn, ReportPage):
+        raise TypeError(f"expected a ReportPage or None, got {type(drawn).__name__}")
+    return drawn
+
+
+def _saved(section: Any) -> bytes:
+    """Return what a section saves, which has to be bytes, not too many."""
+    data = section.save()
+    if not isinstance(data, bytes):
+        raise TypeError(f"save() has to return bytes, got {type(data).__name__}")
+    if len(data) > LARGEST:
+        raise ValueError(f"save() returned {len(data):,} bytes, at most {LARGEST:,} are kept")
+    return data
 
 
 def _collected(source: Any, metrics: Sequence[Metric]) -> list[Sample]:

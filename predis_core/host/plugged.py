@@ -19,6 +19,8 @@ _IN_BACKGROUND = (
     "predis_samplers",
     "predis_exporters",
     "predis_metric_sources",
+    "predis_state",
+    "predis_advise",
     "predis_event",
     "predis_health",
     "predis_cache_closing",
@@ -66,7 +68,9 @@ class Plugged:
             if isinstance(error, PluginError) or not isinstance(error, Exception):
                 raise
             raise fault(self.installed, f"predis_register raised {reason_of(error)}") from error
-        if self._close is not None or any(hook in self._hooks for hook in _IN_BACKGROUND):
+        self.pages = registry.report_pages(self.name)
+        in_background = any(hook in self._hooks for hook in _IN_BACKGROUND)
+        if self._close is not None or self.pages or in_background:
             self.worker = Worker(self.name, deadline, clock)
 
     def has(self, section: PluginSection) -> bool:

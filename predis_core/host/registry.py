@@ -12,12 +12,13 @@ from predis_core.tiers.base import MEMORY, NamedTier
 
 
 class Registry:
-    """The policies, loaders and tiers of a host, and whose they are."""
+    """The policies, loaders, tiers and report pages of a host, and whose they are."""
 
     def __init__(self) -> None:
         self._policies: dict[str, tuple[str, Policy]] = {}
         self._loaders: dict[str, tuple[str, Any]] = {}
         self._tiers: dict[str, tuple[str, Any]] = {}
+        self._pages: dict[str, tuple[str, Any]] = {}
 
     def of(self, plugin: str) -> PluginRegistry:
         """Return the registry as one plugin sees it."""
@@ -25,7 +26,7 @@ class Registry:
 
     def forget(self, plugin: str) -> None:
         """Remove all that a plugin offered."""
-        for offers in (self._policies, self._loaders, self._tiers):
+        for offers in (self._policies, self._loaders, self._tiers, self._pages):
             for name in [name for name, (owner, _) in offers.items() if owner == plugin]:
                 del offers[name]
 
@@ -53,6 +54,15 @@ class Registry:
                 "another name"
             )
         _add(self._tiers, "tier", name, plugin, tier)
+
+    def add_report_page(self, plugin: str, name: str, page: Any) -> None:
+        """Take a plugin's page for reports; see `PluginRegistry`."""
+        _check_callable(plugin, "report page", name, page)
+        _add(self._pages, "report page", name, plugin, page)
+
+    def report_pages(self, plugin: str) -> dict[str, Any]:
+        """Return the pages that a plugin offers, by name."""
+        return {name: page for name, (owner, page) in self._pages.items() if owner == plugin}
 
     def policy(self, name: str | Policy | Any) -> Policy:
         """Return a plugin's or a built-in policy by its name, or one that keeps the contract.
@@ -99,6 +109,10 @@ class PluginRegistry:
     def add_tier(self, name: str, tier: Any) -> None:
         """Offer what makes a tier."""
         self._registry.add_tier(self._plugin, name, tier)
+
+    def add_report_page(self, name: str, page: Any) -> None:
+        """Offer a page for reports."""
+        self._registry.add_report_page(self._plugin, name, page)
 
 
 def _check_callable(plugin: str, noun: str, name: str, offered: Any) -> None:

@@ -15,12 +15,17 @@ from predis_core import telemetry
 from predis_core.clock import Clock
 from predis_core.config import CacheConfig
 from predis_core.errors import CacheClosed, CacheUnusable, PluginError
+from predis_core.host import advising
+from predis_core.host.advising import Advising, Refused
 from predis_core.host.attachment import Attachment
 from predis_core.host.background import Worker
 from predis_core.host.guard import Guard
+from predis_core.host.models import OfferedModel
 from predis_core.host.plugged import Plugged
 from predis_core.host.sampling import EVENTS, NEVER, BatchStream, Draw, KeyStream, Stream
+from predis_core.host.sections import Sections
 from predis_core.host.view import Hosted, View
+from predis_core.pages import ReportPage
 from predis_core.prefetch import Followed, Following, Member
 from predis_core.prefetch.engine import Encode
 from predis_core.prefetch.following import Source
@@ -48,6 +53,7 @@ class Session:
         load_observers: what is told of every call of a loader.
         draw: which batches are sampled.
         events_dropped: events that were lost.
+        sections: what plugins keep in snapshots.
     """
 
     def __init__(
@@ -71,15 +77,56 @@ class Session:
         self._begun: list[Attachment] = []
         self._members: list[Member] = []
         self._following: Following | None = None
+        self._drains: Worker | None = None
+        self._turns = 0
         self._cache: Callable[[], Hosted | None] = lambda: None
         self.attachments = [
             Attachment(each, self._view_for(each), strict, self._disabled) for each in plugged
         ]
+        self.sections = Sections(config.name, self.attachments, self.emit)
 
     def _view_for(self, plugged: Plugged, name: str | None = None) -> View:
         emit = functools.partial(self.emit, source=plugged.name)
         config = self.config if name is None else msgspec.structs.replace(self.config, name=name)
-        return View(config, self.stats, self.snapshot, emit)
+        return View(config, self.stats, self.snapshot, emit, self.models, self.report_pages)
+
+    def report_pages(self) -> list[ReportPage]:
+        """Return what plugins have for a report about the cache; see `CacheView`."""
+        return [page for attachment in self.attachments for page in attachment.report_pages()]
+
+    def _reset_auto(self, attachment: Attachment, value: Any) -> Callable[[], Any]:
+        """The lever "auto.reset"."""
+        if value is not True:
+            raise Refused(f"auto.reset: expected True, got {value!r}")
+        if self.config.policy != "auto":
+            raise Refused(
+                f'auto.reset: the cache has policy {self.config.policy!r}; only "auto" learns'
+            )
+        cache = self._there()
+        if not cache.chooses:
+            raise Refused("auto.reset: the cache does not choose its policy any more")
+        return cache.choose_anew
+
+    def _set_rate(self, attachment: Attachment, value: Any) -> Callable[[], Any]:
+        """The lever "sampling.rate"."""
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
+            raise Refused(f"sampling.rate: expected a share above 0, at most 1, got {value!r}")
+        streams = [each for each in attachment.streams if isinstance(each, KeyStream)]
+        if not streams:
+            raise Refused('sampling.rate: the plugin has no sampler of the stream "keys"')
+
+        def change() -> None:
+            highest = max(self._key_rate(), float(value))
+            self._there().sample_keys(highest, EVENTS)  # before somebody reads at the new rate
+            for stream in streams:
+                stream.rate = float(value)
+            self._there().sample_keys(self._key_rate(), EVENTS)
+
+        return change
+
+    def models(self) -> list[OfferedModel]:
+        """Return the models of all plugins; see `CacheView`."""
+        return [model for attachment in self.attachments for model in attachment.models]
 
     # ------------------------------------------------------------------ building
 
@@ -213,6 +260,11 @@ class Session:
         for attachment in self.attachments:
             self._begun.append(attachment)
             attachment.begin(cache, drains)
+        levers = {"auto.reset": self._reset_auto, "sampling.rate": self._set_rate}
+        proposals = Advising(self.attachments, self.stats, levers, self.emit, self._clock)
+        if proposals.is_wanted:
+            self._drains = drains()
+            self._turns = self._drains.every(advising.WINDOW, proposals.turn)
 
     @property
     def is_collected(self) -> bool:
@@ -230,6 +282,8 @@ class Session:
             logger.warning(
                 "cache %r: closes while its loader hangs in a prefetch", self.config.name
             )
+        if self._drains is not None:
+            self._drains.no_longer(self._turns)
         for attachment in reversed(self._begun):
             try:
                 attachment.close(reason)

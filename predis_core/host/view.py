@@ -7,6 +7,8 @@ from typing import Any, Protocol
 
 from predis_core.adapt.sampled import Noted
 from predis_core.config import CacheConfig
+from predis_core.host.models import OfferedModel
+from predis_core.pages import ReportPage
 from predis_core.table.interface import Keys
 from predis_core.types import Event, Sample, Snapshot, Stats
 
@@ -20,6 +22,15 @@ class Hosted(Protocol):
 
     def samples(self) -> Sequence[Sample]:
         """Return what the cache itself measures; CacheUnusable once it is closed."""
+        ...
+
+    @property
+    def chooses(self) -> bool:
+        """Whether it chooses its policy itself, at present."""
+        ...
+
+    def choose_anew(self) -> None:
+        """Have it forget what it learned about policies, if it chooses."""
         ...
 
     def decoder(self) -> Callable[[Keys], Any]:
@@ -44,11 +55,15 @@ class View:
         stats: Callable[[], Stats],
         snapshot: Callable[[], Snapshot],
         emit: Callable[[Event], None],
+        models: Callable[[], Sequence[OfferedModel]] = tuple,
+        report_pages: Callable[[], Sequence[ReportPage]] = tuple,
     ) -> None:
         self._config = config
         self._stats = stats
         self._snapshot = snapshot
         self._emit = emit
+        self._models = models
+        self._report_pages = report_pages
 
     @property
     def name(self) -> str:
@@ -71,6 +86,14 @@ class View:
     def emit(self, event: Event) -> None:
         """Tell the other plugins of something rare."""
         self._emit(event)
+
+    def models(self) -> Sequence[OfferedModel]:
+        """Return the models of all plugins of the cache; all of them once it was opened."""
+        return self._models()
+
+    def report_pages(self) -> Sequence[ReportPage]:
+        """Return the pages that plugins of the cache have for a report about it, as of now."""
+        return self._report_pages()
 
     def __repr__(self) -> str:
         return f"<view of cache {self.name!r}>"

@@ -9,10 +9,11 @@
                I   CRC-32 of kind, length and payload
                …   payload
 
-The sections are `HEAD` (JSON of `Header`), any number of `ENTR`, and `DONE`, with which the file
-ends. Sections of other kinds are verified and skipped. `DONE` has the number of sections before it,
-the number of entries, and the BLAKE2b-128 of the prefix and of the heads (the first 16 bytes) of
-all these sections: their checksums included, in their order.
+The sections are `HEAD` (JSON of `Header`), any number of `ENTR`, any number of `STAT` (what plugins
+keep; see `sections`), and `DONE`, with which the file ends. Sections of other kinds are verified
+and skipped. `DONE` has the number of sections before it, the number of entries, and the BLAKE2b-128
+of the prefix and of the heads (the first 16 bytes) of all these sections: their checksums included,
+in their order.
 
 `ENTR` holds entries of one level, that is, which as many others of their set were to outlive::
 

@@ -5,9 +5,10 @@ before all of it was understood.
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -35,11 +36,14 @@ from predis_core.snapshot.format import (
     checksum,
 )
 from predis_core.snapshot.packing import Codec, Packing
+from predis_core.snapshot.sections import SECTION_KIND, Section, section_of
 from predis_core.snapshot.subject import Subject
 from predis_core.stores import Blobs
 from predis_core.table.arena import Ledger
 from predis_core.table.batches import part_of
 from predis_core.table.interface import Bools, Bytes, Int64s, Keys, Status
+
+logger = logging.getLogger("predis")
 
 _PIECE = 1 << 20
 
@@ -68,6 +72,7 @@ class RestoreReport(msgspec.Struct, frozen=True):
 class _Content(NamedTuple):
     header: Header
     parts: list[Part]
+    sections: list[Section]
     entries: int
 
 
@@ -98,6 +103,10 @@ def restore(subject: Subject, path: files.AnyPath, codec: Codec | None = None) -
         restoring = _Restoring(subject, reader, content, Packing(codec))
         restoring.plan()
         restoring.store()
+        if subject.keeper is not None:
+            subject.keeper.restore(content.sections)
+        elif content.sections:
+            _warn_of(reader.path, subject.name, content.sections)
     return RestoreReport(
         content.entries,
         restoring.restored,
@@ -124,6 +133,7 @@ class _Verifying:
             raise self._damaged("its first section is not its header")
         header = self._header(self._at - length, length)
         parts: list[Part] = []
+        sections: list[Section] = []
         entries = 0
         while kind != DONE_KIND:
             chain.add(head)
@@ -131,11 +141,13 @@ class _Verifying:
             if kind == ENTRIES_KIND:
                 parts.append(self._part(header, self._at - length, length))
                 entries += parts[-1].entries
+            elif kind == SECTION_KIND:
+                sections.append(self._plugins_section(self._at - length, length))
         if length != DONE.size or self._bytes(self._at - length, length) != chain.end(entries):
             raise self._damaged("its sections are not those that were written")
         if self._at != self._reader.size:
             raise self._damaged(f"something follows its end at byte {self._at}")
-        return _Content(header, parts, entries)
+        return _Content(header, parts, sections, entries)
 
     def _prefix(self) -> bytes:
         prefix = self._bytes(0, min(PREFIX.size, self._reader.size))
@@ -183,6 +195,12 @@ class _Verifying:
         except ValueError as error:
             raise self._damaged(f"its header does not fit: {error}") from error
 
+    def _plugins_section(self, start: int, length: int) -> Section:
+        try:
+            return section_of(self._bytes(start, length))
+        except ValueError as error:
+            raise self._damaged(f"the section at byte {start} names no plugin: {error}") from error
+
     def _part(self, header: Header, start: int, length: int) -> Part:
         if length >= PART_HEAD.size:
             head = self._bytes(start, PART_HEAD.size)
@@ -208,6 +226,16 @@ class _Verifying:
             f"{self._reader.path} is cut off after {self._reader.size} bytes; take another copy "
             "of it"
         )
+
+
+def _warn_of(path: str, cache: str, sections: Sequence[Section]) -> None:
+    plugins = sorted({section.plugin for section in sections})
+    logger.warning(
+        "cache %r: what %s keeps of plugins %s was not restored: it has no plugins of its own",
+        cache,
+        path,
+        ", ".join(plugins),
+    )
 
 
 def _check_alike(path: str, header: Header, subject: Subject) -> None:

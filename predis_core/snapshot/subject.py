@@ -8,6 +8,7 @@ from typing import NamedTuple
 from predis_core.clock import Clock
 from predis_core.errors import SnapshotError
 from predis_core.intake import Intake
+from predis_core.snapshot.sections import Keeper
 from predis_core.stores import Blobs, Objects, Rows, Store
 from predis_core.table.cpu import CpuTable
 from predis_core.table.keys import KeyCodec
@@ -18,6 +19,7 @@ class Subject(NamedTuple):
 
     Attributes:
         check: raises if the cache was closed; what is left of one is no snapshot.
+        keeper: has the plugins that keep something in snapshots; None: there are none.
     """
 
     name: str
@@ -27,6 +29,7 @@ class Subject(NamedTuple):
     clock: Clock
     intake: Intake
     check: Callable[[], None]
+    keeper: Keeper | None = None
 
     @property
     def row_bytes(self) -> int:

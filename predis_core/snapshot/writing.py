@@ -15,6 +15,7 @@ from predis_core.packed import Packed
 from predis_core.snapshot import files
 from predis_core.snapshot.format import ENTRIES_KIND, HEADER_KIND, PART_HEAD, Header, SectionWriter
 from predis_core.snapshot.packing import Codec, Packing, Unpackable, joined
+from predis_core.snapshot.sections import SECTION_KIND, payload_of
 from predis_core.snapshot.subject import Subject
 from predis_core.table.interface import Counter, Entries
 from predis_core.table.layout import WAYS
@@ -64,6 +65,9 @@ def write(subject: Subject, path: files.AnyPath, codec: Codec | None = None) -> 
         sections.add(HEADER_KIND, msgspec.json.encode(header))
         writing = _Writing(subject, sections, Packing(codec), now)
         writing.run()
+        if subject.keeper is not None:
+            for section in subject.keeper.save():
+                sections.add(SECTION_KIND, payload_of(section))
         sections.end(writing.entries)
     return SnapshotReport(writing.entries, sink.written, (stopwatch() - begin) / 1e9)
 

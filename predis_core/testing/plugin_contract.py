@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import msgspec
+import numpy as np
 import pytest
 
 from predis_core import host
@@ -34,10 +35,10 @@ from predis_core.cache import Cache
 from predis_core.clock import stopwatch
 from predis_core.config import load as load_configuration
 from predis_core.errors import ConfigurationError
-from predis_core.host import discovery
+from predis_core.host import advising, discovery
 from predis_core.host.guard import FAILURES_IN_A_ROW
 from predis_core.opening import open
-from predis_core.plugin import HOOK_API, PluginSpec, hookimpl
+from predis_core.plugin import HOOK_API, PluginSpec, Proposal, hookimpl
 
 _GUARDED = (
     "predis_observers",
@@ -45,6 +46,9 @@ _GUARDED = (
     "predis_samplers",
     "predis_exporters",
     "predis_metric_sources",
+    "predis_models",
+    "predis_state",
+    "predis_advise",
     "predis_cache_opened",
     "predis_cache_closing",
     "predis_event",
@@ -172,8 +176,17 @@ class PluginContract:
         kind = self.loaded().kind
         if not hasattr(kind, hook):
             pytest.skip(f"the plugin has no {hook}")
-        monkeypatch.setattr(kind, hook, hookimpl(_raising))
+        raised = threading.Event()
+
+        def raising(*_: Any) -> Any:
+            raised.set()
+            raise RuntimeError("raised by the contract's test")
+
+        monkeypatch.setattr(kind, hook, hookimpl(raising))
+        monkeypatch.setattr(advising, "WINDOW", 0.01)
         with self.open() as cache:
+            if hook == "predis_advise":
+                assert raised.wait(_PATIENCE)
             self.use(cache)
 
     @pytest.mark.parametrize(
@@ -186,10 +199,12 @@ class PluginContract:
             ("predis_samplers", "on_sample"),
             ("predis_exporters", "export"),
             ("predis_metric_sources", "collect"),
+            ("predis_state", "save"),
+            ("predis_state", "restore"),
         ],
     )
     def test_a_raising_object_breaks_nothing(
-        self, hook: str, method: str, monkeypatch: pytest.MonkeyPatch
+        self, hook: str, method: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         kind = self.loaded().kind
         implementation = getattr(kind, hook, None)
@@ -204,6 +219,65 @@ class PluginContract:
         monkeypatch.setattr(kind, hook, spoilt)
         with self.open() as cache:
             self.use(cache)
+            if hook == "predis_state":
+                cache.snapshot(tmp_path / "cache.predis")
+                cache.restore(tmp_path / "cache.predis")
+
+    def test_its_models_take_what_they_export_and_hold_no_key(self) -> None:
+        if not hasattr(self.loaded().kind, "predis_models"):
+            pytest.skip("the plugin has no models")
+        keys = [(7 << 40) + 1_000_003 * number for number in range(200)]
+        with self.open() as cache:
+            for _ in range(5):
+                cache.get_or_load_many(keys, lambda ids: ids)
+            (session,) = host.open_sessions()
+            models = session.models()
+            assert models, "predis_models returned none"
+            for model in models:
+                assert model.plugin == self.plugin
+                exported = model.export()
+                for name, array in exported.items():
+                    assert not set(array.ravel().tolist()) & set(keys), f"{name} holds keys"
+                model.load(exported)
+                again = model.export()
+                assert list(again) == list(exported)
+                for name, array in exported.items():
+                    np.testing.assert_array_equal(again[name], array)
+                first = model.scores()
+                assert model.scores(first.until).until >= first.until
+
+    def test_what_it_advises_is_a_proposal(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        implementation = getattr(self.loaded().kind, "predis_advise", None)
+        if implementation is None:
+            pytest.skip("the plugin has no predis_advise")
+        told: list[Any] = []
+
+        @functools.wraps(implementation)
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            told.append(implementation(*args, **kwargs))
+            return told[-1]
+
+        monkeypatch.setattr(self.loaded().kind, "predis_advise", watched)
+        monkeypatch.setattr(advising, "WINDOW", 0.01)
+        with self.open() as cache:
+            self.use(cache)
+            assert _eventually(True, lambda: len(told) >= 3), "it raises, or is not asked"
+        assert [each for each in told if each is not None and not isinstance(each, Proposal)] == []
+
+    def test_what_it_keeps_in_snapshots_comes_back(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        if not hasattr(self.loaded().kind, "predis_state"):
+            pytest.skip("the plugin keeps nothing in snapshots")
+        path = tmp_path / "cache.predis"
+        with caplog.at_level("WARNING", "predis"):
+            for number in range(3):  # the last one restores what was kept by one that restored
+                with self.open() as cache:
+                    if number:
+                        cache.restore(path)
+                    self.use(cache)
+                    cache.snapshot(path)
+        assert [each for each in caplog.messages if "section" in each] == []
 
     def test_closing_twice_is_harmless(self) -> None:
         cache = self.open()

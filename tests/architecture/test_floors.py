@@ -23,6 +23,7 @@ PUBLIC_MODULES = {
     "predis_core.adapt",
     "predis_core.clock",
     "predis_core.errors",
+    "predis_core.pages",
     "predis_core.plugin",
     "predis_core.policies",
     "predis_core.processes",

@@ -34,6 +34,14 @@ class Watch:
     def collect(self):
         return [Sample(self.metrics[0], ("contract",), 1)]
 
+    name = "watch"
+
+    def save(self):
+        return b"kept"
+
+    def restore(self, data):
+        assert data == b"kept"
+
 class Plugin:
     def __init__(self, options): ...
 
@@ -54,8 +62,38 @@ class Plugin:
         return [Watch()]
 
     @hookimpl
+    def predis_state(self):
+        return [Watch()]
+
+    @hookimpl
     def predis_health(self):
         return None
+"""
+MODEL = """
+import numpy as np
+
+class Model:
+    name = "model"
+    version = 1
+
+    def __init__(self):
+        self.weights = np.zeros(3)
+
+    def export(self):
+        return {"weights": self.weights}
+
+    def load(self, parameters):
+        self.weights = parameters["weights"]
+
+    def scores(self, since):
+        return Scores(np.zeros(0), since)
+
+class Plugin:
+    def __init__(self, options): ...
+
+    @hookimpl
+    def predis_models(self):
+        return [Model()]
 """
 FAULTY = {
     "loud": (
@@ -96,6 +134,26 @@ FAULTY = {
         "",
         {"test_it_leaves_no_thread_and_no_socket_behind"},
     ),
+    "forgetful": (
+        GOOD.replace('data == b"kept"', 'data == b"something else"'),
+        "",
+        {"test_what_it_keeps_in_snapshots_comes_back"},
+    ),
+    "telling": (
+        MODEL.replace("np.zeros(3)", "np.arange(7 << 40, (7 << 40) + 9, dtype=float)"),
+        "",
+        {"test_its_models_take_what_they_export_and_hold_no_key"},
+    ),
+    "rash": (
+        GOOD
+        + """
+    @hookimpl
+    def predis_advise(self, window):
+        return {"auto.reset": True}
+""",
+        "",
+        {"test_what_it_advises_is_a_proposal"},
+    ),
     "meddling": (
         GOOD.replace("def on_batch(self, stats): ...", "def on_batch(self, stats): 1 / 0"),
         "",
@@ -115,6 +173,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, set
     tests = ["from predis_core.testing.plugin_contract import PluginContract"]
     for name, (code, more) in {
         "good": (GOOD, ""),
+        "learner": (MODEL, ""),
         **{name: (code, more) for name, (code, more, _) in FAULTY.items()},
     }.items():
         spec = "config=Options" if "class Options" in code else None
@@ -138,10 +197,11 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, set
     return found
 
 
-def test_a_good_plugin_passes(outcome: dict[str, dict[str, set[str]]]) -> None:
-    assert outcome["good"].get("FAILED", set()) == ALWAYS
-    assert "ERROR" not in outcome["good"]
-    assert len(outcome["good"]["PASSED"]) >= 9
+@pytest.mark.parametrize("name", ["good", "learner"])
+def test_a_good_plugin_passes(outcome: dict[str, dict[str, set[str]]], name: str) -> None:
+    assert outcome[name].get("FAILED", set()) == ALWAYS
+    assert "ERROR" not in outcome[name]
+    assert len(outcome[name]["PASSED"]) >= 9
 
 
 @pytest.mark.parametrize("name", FAULTY)

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from predis_core import policies
-from predis_core.adapt import Choice, Inline
+from predis_core.adapt import Choice, Choosing, Inline
 from predis_core.adapt.calm import Calm
 from predis_core.adapt.choice import LARGEST
+from predis_core.adapt.sampled import SampledLookups
 from predis_core.errors import PolicyError
 from predis_core.policies.choice import auto, candidates_of, rest_of
 from predis_core.table import Layout
@@ -139,6 +140,16 @@ def test_nothing_changes_where_no_policy_surely_wins() -> None:
     keys = np.random.default_rng(3).integers(0, 5_000, 100_000)
     chooser.feed(keys)
     assert chooser.best == FIFO
+
+
+def test_what_was_learned_can_be_forgotten() -> None:
+    table = CpuTable(Layout.build(100), policies.get("auto"), SEED)
+    choosing = Choosing(SampledLookups(SEED), table, SEED)
+    choosing.prepare(table)
+    assert choosing.nbytes > 0
+    choosing.forget()
+    assert choosing.turn(table) == table.policy
+    assert choosing.nbytes == 0
 
 
 def test_where_lookups_are_cut_changes_nothing() -> None:

@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 import predis_core as predis
+from predis_core import pages
 from predis_core.errors import ConfigurationError, PluginError
+from predis_core.host import Session
 from predis_core.plugin import BatchStats, Health
 from predis_lab import Recording, recording_of
 from predis_lab.config import LabConfig
@@ -306,3 +308,45 @@ def test_what_the_package_offers_is_there_whatever_was_imported_before() -> None
 
     with pytest.raises(AttributeError, match=r"^module 'predis_lab' has no attribute 'repaly'$"):
         _ = predis_lab.repaly
+
+
+# ---- what other plugins add to it ----------------------------------------------------------------
+
+
+def test_pages_of_other_plugins_are_in_the_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = pages.ReportPage(
+        "Weather",
+        (
+            pages.Text(("It <rains>.",), bad=True),
+            pages.Numbers((pages.Number("7", "drops", "so far"),)),
+            pages.Grid("Drops", ("where", "drops"), (("here", "7"),), frozenset({1})),
+            pages.Plot(
+                "Drops over time.",
+                "Lines: more and more.",
+                "lines",
+                (pages.Series("here", (1.0, 2.0, 5.0), (0.0, 1.0, 2.0)),),
+                "hours",
+                "drops",
+                marks=((1.0, "storm"),),
+            ),
+            pages.Plot(
+                "Drops by size.",
+                "Bars: most are small.",
+                "bars",
+                (pages.Series("before", (5.0, 2.0)), pages.Series("now", (3.0, 3.0))),
+                "size",
+                "drops",
+                ("small", "large"),
+            ),
+        ),
+    )
+    monkeypatch.setattr(Session, "report_pages", lambda session: [page])
+    with predis.open(configuration(report=str(tmp_path / "report.html"))) as cache:
+        cache.get_many([1])
+    text = (tmp_path / "report.html").read_text("utf-8")
+    for shown in ("Weather</h2>", "It &lt;rains&gt;.", "drops", "storm", "large", "before"):
+        assert shown in text
+    assert 'aria-label="Lines: more and more."' in text
+    assert 'aria-label="Bars: most are small."' in text

@@ -136,7 +136,8 @@ class Recording:
         from predis_lab.html.live_page import live_page
 
         now = datetime.now().astimezone()
-        live_page(self.cache, self.batches(), self.snapshot(), now).write(path)
+        pages = self._cache.report_pages()
+        live_page(self.cache, self.batches(), self.snapshot(), now, pages).write(path)
 
 
 _open: dict[str, Recording] = {}

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from predis_core.clock import NANOSECONDS
+from predis_core.pages import ReportPage
 from predis_core.plugin import Snapshot
 from predis_lab.html import plots
 from predis_lab.html.measured import build_facts, duration, metrics_blocks
+from predis_lab.html.others import section_of
 from predis_lab.html.page import (
     Block,
     Column,
@@ -41,13 +43,18 @@ FOUND = (
 
 
 def live_page(
-    cache: str, batches: Sequence[Batch], snapshot: Snapshot | None, when: datetime
+    cache: str,
+    batches: Sequence[Batch],
+    snapshot: Snapshot | None,
+    when: datetime,
+    pages: Sequence[ReportPage] = (),
 ) -> Page:
     """The page of a cache.
 
     batches: the oldest first
     snapshot: what was measured; None if the cache was gone already
     when: the page is made
+    pages: what plugins have to show about the cache
     """
     operations = by_operation(batches)
     sections = [Section("In short", _summary(batches, operations, when))]
@@ -55,6 +62,7 @@ def live_page(
         sections.append(Section("Hit ratio", (_course(cache, batches),)))
     if operations:
         sections.append(Section("Latency", _latency(cache, operations)))
+    sections += [section_of(page) for page in pages]
     if snapshot is not None:
         sections.append(Section("How it was built", (Facts(build_facts(snapshot)),)))
         sections.append(Section("Metrics", (Prose((COUNTED,)), *metrics_blocks([snapshot]))))

@@ -65,6 +65,7 @@ def grouped_bars(
     label: str,
     write: Callable[[float], str],
     write_tick: Callable[[float], str],
+    x_label: str = "",
 ) -> Figure:
     """A group of bars for each of `groups`, a bar per series, its value written on it."""
     with _figure(3.6) as figure:
@@ -87,6 +88,7 @@ def grouped_bars(
             axis.bar_label(bars, fmt=write, fontsize=8, padding=2, rotation=90 if narrow else 0)
         axis.set_xticks(range(len(groups)), list(groups))
         axis.tick_params(axis="x", length=0, labelcolor=_INK)
+        axis.set_xlabel(x_label)
         axis.margins(x=0.02, y=0.22 if narrow else 0.1)
         axis.set_ylabel(label)
         axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: write_tick(value)))
@@ -189,6 +191,49 @@ def stacks(
             for fill, part in zip(fills, parts, strict=True)
         ]
         figure.legend(handles=handles, loc="outside upper left", ncols=len(parts))
+    return figure
+
+
+def series_lines(
+    series: Mapping[str, Line],
+    *,
+    x_label: str,
+    y_label: str,
+    marks: Sequence[tuple[float, str]] = (),
+) -> Figure:
+    """Lines of plain numbers in one panel; a mark is a dashed line with its word above."""
+    with _figure(3.4) as figure:
+        axis = figure.subplots()
+        for index, (name, points) in enumerate(series.items()):
+            look = style(index)
+            axis.plot(
+                *points,
+                color=look.color,
+                linestyle=look.line,
+                marker=look.marker,
+                markersize=4,
+                markevery=max(1, len(points[0]) // SPARSE),
+                linewidth=1.6,
+                label=name,
+            )
+        for at, word in marks:
+            axis.axvline(at, color=STAND_INS["bad"], linestyle="dashed", linewidth=1.2)
+            axis.annotate(
+                word,
+                (at, 1.0),
+                xycoords=("data", "axes fraction"),
+                xytext=(0, 3),
+                textcoords="offset points",
+                ha="center",
+                va="bottom",
+                fontsize=8,
+                color=STAND_INS["bad"],
+            )
+        axis.set_xlabel(x_label)
+        axis.set_ylabel(y_label)
+        axis.set_ylim(bottom=min(0.0, axis.get_ylim()[0]))
+        axis.grid()
+        _legend(figure, axis)
     return figure
 
 
