@@ -234,7 +234,13 @@ class Engine:
         self.budget.loaded(nbytes)
         words = plan.keys.words
         self.ledger.stored(words[stored].tolist(), batch)
-        self._judge(self.ledger.drop(words[~stored].tolist()))
+        rest = part_of(plan.keys, np.flatnonzero(~stored))
+        if len(rest.words):
+            # What is there was set meanwhile. What is not may exist nowhere: that load was wasted,
+            # or who proposes such keys would have them loaded for nothing for ever.
+            there = self._resident(rest)
+            self._judge(self.ledger.drop(rest.words[there].tolist()))
+            self._judge(self.ledger.drop(rest.words[~there].tolist(), Outcome.UNUSED))
 
     def left(self, words: Iterable[int], owners: Iterable[int]) -> None:
         """These entries left to make room, each for a guess of an owner."""

@@ -31,8 +31,12 @@ STRETCH = 8_192
 GAP = 24_576
 """Accesses that pass by in between, at least."""
 
+REST = 1.0
+"""Seconds from the beginning of one such stretch to the next, at least: to take note of one holds the
+GIL for some milliseconds, in all, and so many look-ups would be slowed down."""
+
 LOOK = 0.1
-"""Seconds between two looks at whether to follow again, and the least time that passes by."""
+"""Seconds for which the thread sleeps at most."""
 
 _AT_ONCE = 64
 """Batches that are taken before what they suggest is loaded."""
@@ -106,9 +110,8 @@ class Followed:
         self._source = weakref.ref(source)
         self._wake = wake
         self._most = self._batch = config.batch
-        self._left = 0
         self._is_new = False
-        self._shut_at = 0
+        self._opened_at = 0
         self._paused_until = 0
         self._in_a_row = 0
         self.engine = Engine(
@@ -148,23 +151,22 @@ class Followed:
 
     def _observe(self, entry: Entry) -> None:
         keys = entry.words if entry.refs is None else entry.refs
-        self._left -= len(entry.hits)
         self.engine.observe(AccessBatch(self.name, keys, entry.words, entry.hits), entry.number)
 
     def _open_or_shut(self, now: int) -> None:
         """Follow for a stretch now and then, if nothing pays; all the time, if something does."""
+        ring = self.ring
         if not self.engine.is_quiet:
-            self._left = STRETCH
-            self.ring.open()
-        elif self.ring.is_open and self._left <= 0:
-            self.ring.shut()
-            self._shut_at = now
-        elif not self.ring.is_open and self.ring.passed >= GAP and self._has_rested(now):
-            self._left = STRETCH
-            self.ring.open()
+            if ring.is_limited:
+                ring.open()
+        elif not ring.is_limited or (
+            not ring.is_open and ring.passed >= GAP and self._has_rested(now)
+        ):
+            ring.open(STRETCH)
+            self._opened_at = now
 
     def _has_rested(self, now: int) -> bool:
-        return now - self._shut_at >= LOOK * NANOSECONDS
+        return now - self._opened_at >= REST * NANOSECONDS
 
     def _load(self, plan: Plan, now: int) -> None:
         begin = stopwatch()
@@ -257,9 +259,14 @@ class Following:
         try:
             followed.turn(self._clock.monotonic())
         except CacheUnusable:
-            self._followed.pop(followed.name, None)
+            self._forget(followed)
         except Exception:
             # A fault of ours: the cache goes on without.
-            self._followed.pop(followed.name, None)
+            self._forget(followed)
             followed.ring.shut()
             logger.exception("cache %r: prefetching ends", followed.name)
+
+    def _forget(self, followed: Followed) -> None:
+        # Another of its name may have taken its place meanwhile.
+        if self._followed.get(followed.name) is followed:
+            del self._followed[followed.name]

@@ -20,10 +20,10 @@ class Outcome(IntEnum):
     """It was asked for while it was being loaded; who asked waited for that load."""
 
     UNUSED = 2
-    """It left, or was there for long, and was not asked for."""
+    """It left, was there for long, or could not be had, and was not asked for."""
 
     MOOT = 3
-    """It was there already, or was refused: nothing was wasted but a load."""
+    """It was there already, or loading failed: nobody's guess was wrong."""
 
     SHADOW_USED = 4
     """It was not loaded, was asked for, and was not there."""
@@ -109,12 +109,12 @@ class Ledger:
             if guess is not None:
                 guess.stored = batch
 
-    def drop(self, words: Iterable[int]) -> Iterator[Verdict]:
+    def drop(self, words: Iterable[int], outcome: Outcome = Outcome.MOOT) -> Iterator[Verdict]:
         """Guesses were not loaded, or not stored."""
         for word in words:
             guess = self._guesses.get(word)
             if guess is not None:
-                yield self._close(word, guess, Outcome.MOOT)
+                yield self._close(word, guess, outcome)
 
     def left(self, words: Iterable[int], owners: Iterable[int]) -> Iterator[Verdict]:
         """Entries left to make room for guesses, each for one of an owner."""

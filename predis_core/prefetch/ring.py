@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from math import inf
 from typing import NamedTuple
 
 from predis_core.table.interface import Bools, Int64s, Keys, Objects
@@ -35,7 +36,17 @@ class Ring:
         passed: accesses that came while it was shut, since it was shut.
     """
 
-    __slots__ = ("_held", "_room", "_waiting", "_wake", "dropped", "is_open", "now", "passed")
+    __slots__ = (
+        "_held",
+        "_left",
+        "_room",
+        "_waiting",
+        "_wake",
+        "dropped",
+        "is_open",
+        "now",
+        "passed",
+    )
 
     def __init__(self, room: int, wake: threading.Event) -> None:
         self.now = 0
@@ -43,6 +54,7 @@ class Ring:
         self.dropped = 0
         self.passed = 0
         self._held = 0
+        self._left: float = inf
         self._room = room
         self._wake = wake
         self._waiting: deque[Entry] = deque()
@@ -61,6 +73,10 @@ class Ring:
         self._waiting.append(Entry(number, keys.words.copy(), refs, hits.copy()))
         if not self._wake.is_set():
             self._wake.set()
+        # It is who puts that shuts it: whoever takes may be far behind.
+        self._left -= n
+        if self._left <= 0:
+            self.shut()
 
     def take(self) -> Entry | None:
         """Return the batch that has waited longest; None if none waits."""
@@ -81,6 +97,12 @@ class Ring:
         self.passed = 0
         self.is_open = False
 
-    def open(self) -> None:
-        """Take batches again."""
+    @property
+    def is_limited(self) -> bool:
+        """Whether it was last opened for a limited number of accesses."""
+        return self._left < inf
+
+    def open(self, most: float = inf) -> None:
+        """Take batches again, until there were so many accesses."""
+        self._left = most
         self.is_open = True

@@ -108,6 +108,7 @@ def test_a_guess_for_which_something_left_that_is_asked_for_is_harmful() -> None
 def test_guesses_that_leave_for_others_are_unused_at_once() -> None:
     says = Says()
     driven = Driven([says], capacity=28)
+    driven.engine._most_pending = 28  # or the second ones would have to wait
     driven.run(np.arange(28))
     for first in (1_000, 2_000):
         says.next = list(range(first, first + 7))
@@ -115,6 +116,20 @@ def test_guesses_that_leave_for_others_are_unused_at_once() -> None:
     (stats,) = driven.engine.stats()
     assert (stats.loads, stats.unused) == (14, 7)
     assert driven.engine.ledger.pending == 7
+
+
+def test_guesses_of_what_does_not_exist_are_wasted() -> None:
+    says = Says()
+    engine = Driven([says]).engine
+    for key in range(1_000):
+        says.next = [1_000_000 + key]
+        words = np.array([key])
+        engine.observe(AccessBatch("test", words, words, np.zeros(1, bool)))
+        if (plan := engine.plan(0)) is not None:
+            engine.stored(plan, np.zeros(len(plan.owners), bool))
+    (stats,) = engine.stats()
+    assert engine.is_quiet
+    assert stats.loads == stats.unused == FIRST
 
 
 def test_the_better_prefetcher_of_two_goes_first() -> None:

@@ -15,9 +15,13 @@ import pytest
 
 import predis_core as predis
 from predis_core import host, telemetry
-from predis_core.errors import ConfigurationError, LoaderError, PluginError
+from predis_core.clock import ManualClock
+from predis_core.config import PrefetchConfig
+from predis_core.errors import CacheClosed, ConfigurationError, LoaderError, PluginError
 from predis_core.host.guard import FAILURES_IN_A_ROW
+from predis_core.prefetch import Followed, Following, Member
 from predis_core.prefetching import PrefetchingCache
+from predis_core.table.interface import Keys
 from tests.support.crew import PATIENCE, Crew, wait_until
 from tests.support.shelf import Shelf
 
@@ -196,6 +200,30 @@ def test_namespaces_have_prefetchers_of_their_own(put: Callable[..., Any], loads
         prefetchers["default"].next = [8]
         cache.get_or_load_many([3])
         wait_until(lambda: cache.contains_many([8]).all())
+
+
+def test_a_namespace_that_takes_the_name_of_one_that_went_is_followed() -> None:
+    class Gone:
+        def load_guesses(self, keys: Any, polite: float) -> Any: ...
+        def resident(self, keys: Any) -> Any: ...
+        def touch_late(self, keys: Any) -> Any: ...
+
+    following = Following("test", PrefetchConfig(), ManualClock())
+    following.close(PATIENCE)  # its turns are taken here
+
+    def follow(source: Any) -> Followed:
+        says = Member("says", lambda batch: None, lambda limit, encode: None)
+        return following.follow("test/acme", source, [says], 100, Keys)
+
+    def gone(now: int) -> None:
+        raise CacheClosed("dropped")
+
+    source = Gone()
+    old = follow(source)
+    old.turn = gone  # type: ignore[method-assign]
+    new = follow(source)
+    following._turn(old)
+    assert following._followed == {"test/acme": new}
 
 
 def test_who_asks_for_what_is_being_loaded_joins(
@@ -422,7 +450,7 @@ def test_what_it_does_is_measured(put: Callable[..., Any], loads: Loads) -> None
 def test_while_nothing_pays_batches_pass_by_but_for_short_stretches(
     put: Callable[..., Any], loads: Loads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("predis_core.prefetch.following.LOOK", 0.01)
+    monkeypatch.setattr("predis_core.prefetch.following.REST", 0.01)
     prefetchers = put()
     with predis.open(configuration("says"), loader=loads) as cache:
         ring = cache._ring  # type: ignore[attr-defined]
