@@ -32,8 +32,8 @@ GAP = 24_576
 """Accesses that pass by in between, at least."""
 
 REST = 1.0
-"""Seconds from the beginning of one such stretch to the next, at least: to take note of one holds the
-GIL for some milliseconds, in all, and so many look-ups would be slowed down."""
+"""Seconds from the beginning of one such stretch to the next, at least: to take note of one holds
+the GIL for some milliseconds in all, and so slows look-ups down."""
 
 LOOK = 0.1
 """Seconds for which the thread sleeps at most."""

@@ -6,7 +6,6 @@ Addresses are int64. Nothing here checks a bound; kernels own that.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -129,66 +128,53 @@ def equal_set(typing_context: Any, address: Any, word: Any) -> Any:
     return types.int64(types.int64, types.int64), _comparer(4 * _WORDS)
 
 
-def _compared_ways(builder: Any, bits: int, side: Callable[[int, int, Any], Any]) -> Any:
-    """Compare 28 ints with others; `side` loads both, given the first and how many there are."""
-    found = _I64(0)
-    for first, lanes in ((0, 16), (16, 8), (24, 4)):
-        left, right = side(first, lanes, ir.VectorType(ir.IntType(bits), lanes))
-        equal = builder.icmp_unsigned("==", left, right)
-        mask = builder.zext(builder.bitcast(equal, ir.IntType(lanes)), _I64)
-        found = builder.or_(found, builder.shl(mask, _I64(first)))
-    return found
+def _any(builder: Any, compared: list[Any], lanes: int, bits: int) -> Any:
+    """Whether any lane of some comparisons is true: one test, where a mask takes a dozen steps."""
+    kind = ir.VectorType(ir.IntType(bits), lanes)
+    together = builder.sext(compared[0], kind)
+    for other in compared[1:]:
+        together = builder.or_(together, builder.sext(other, kind))
+    whole = ir.IntType(lanes * bits)
+    return builder.icmp_unsigned("!=", builder.bitcast(together, whole), whole(0))
 
 
 @intrinsic
-def equal_shorts(typing_context: Any, address: Any, mask: Any, value: Any) -> Any:
-    """equal_shorts(address, mask, value) -> int64: bit i is set if the i-th of 28 uint16 & mask is.
+def any_word(typing_context: Any, address: Any, word: Any) -> Any:
+    """any_word(address, word) -> bool: whether one of 32 int64 equals word."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        lanes = _WORDS // 2
+        vector, compared = ir.VectorType(_I64, lanes), []
+        wanted = _spread(builder, arguments[1], lanes)
+        for first in range(0, 4 * _WORDS, lanes):
+            at = builder.add(arguments[0], _I64(_WORD_BYTES * first))
+            words = builder.load(_pointer(builder, at, vector), align=8)
+            compared.append(builder.icmp_unsigned("==", words, wanted))
+        return _any(builder, compared, lanes, 64)
+
+    return types.boolean(types.int64, types.int64), generate
+
+
+@intrinsic
+def any_short(typing_context: Any, address: Any, mask: Any, value: Any) -> Any:
+    """any_short(address, mask, value) -> bool: whether one of 28 uint16 & mask equals value.
 
     It reads no byte beyond them.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        mask, value = (builder.trunc(argument, _I16) for argument in arguments[1:])
+        lanes = 2 * _WORDS
+        vector, compared = ir.VectorType(_I16, lanes), []
+        mask, wanted = (
+            _spread(builder, builder.trunc(argument, _I16), lanes) for argument in arguments[1:]
+        )
+        for first in (0, 28 - lanes):
+            at = builder.add(arguments[0], _I64(2 * first))
+            shorts = builder.load(_pointer(builder, at, vector), align=2)
+            compared.append(builder.icmp_unsigned("==", builder.and_(shorts, mask), wanted))
+        return _any(builder, compared, lanes, 16)
 
-        def side(first: int, lanes: int, vector: Any) -> Any:
-            start = builder.add(arguments[0], _I64(2 * first))
-            loaded = builder.load(_pointer(builder, start, vector), align=2)
-            return builder.and_(loaded, _spread(builder, mask, lanes)), _spread(
-                builder, value, lanes
-            )
-
-        return _compared_ways(builder, 16, side)
-
-    return types.int64(types.int64, types.int64, types.int64), generate
-
-
-@intrinsic
-def equal_to(typing_context: Any, address: Any, value: Any) -> Any:
-    """equal_to(address, value) -> int64: bit i is set if the i-th of 28 int64 equals value."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        def side(first: int, lanes: int, vector: Any) -> Any:
-            start = builder.add(arguments[0], _I64(8 * first))
-            loaded = builder.load(_pointer(builder, start, vector), align=8)
-            return loaded, _spread(builder, arguments[1], lanes)
-
-        return _compared_ways(builder, 64, side)
-
-    return types.int64(types.int64, types.int64), generate
-
-
-@intrinsic
-def equal_pairs(typing_context: Any, a: Any, b: Any) -> Any:
-    """equal_pairs(a, b) -> int64: bit i is set if the i-th of 28 int64 at either are equal."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        def side(first: int, lanes: int, vector: Any) -> Any:
-            starts = [builder.add(argument, _I64(8 * first)) for argument in arguments]
-            return [builder.load(_pointer(builder, at, vector), align=8) for at in starts]
-
-        return _compared_ways(builder, 64, side)
-
-    return types.int64(types.int64, types.int64), generate
+    return types.boolean(types.int64, types.int64, types.int64), generate
 
 
 def _line_widener(bits: int) -> Any:

@@ -33,7 +33,7 @@ from predis_core.table.layout import Layout
 from predis_core.table.reference import ReferenceTable
 from tests.support.depth import DEPTH, search
 from tests.support.dumps import assert_same, assert_same_dump, assert_same_removed
-from tests.support.policies import NARROW, NRU, VALUED, WIDE
+from tests.support.policies import NARROW, NRU, STEEP, VALUED, WIDE
 from tests.support.pools import pool
 
 SCALARS, VECTORS, OBJECTS = ("int64", ()), ("float32", (3,)), ("object", ())
@@ -87,7 +87,7 @@ OTHERS = [policies.get(name) for name in policies.names() if policies.get(name) 
 CASES = [
     *(Case(policy, "int64", SCALARS) for policy in (*COMMON, WIDE)),
     *(Case(policy, "any", OBJECTS) for policy in COMMON),
-    *(Case(policy, "int64", None) for policy in (*COMMON, *OTHERS, NARROW, NRU)),
+    *(Case(policy, "int64", None) for policy in (*COMMON, *OTHERS, NARROW, NRU, STEEP)),
     Case(policies.get("s3fifo"), "int64", OBJECTS),
     Case(policies.get("s3fifo"), "any", VECTORS),
     Case(policies.get("lru"), "int64", VECTORS),

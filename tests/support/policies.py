@@ -104,3 +104,17 @@ NRU = Policy(
     rank=nru_rank,
     on_pass=nru_on_pass,
 )
+
+
+def steep_on_insert(
+    tick: int, frequency: int, tag: int, state: int, total: int, parameters: Any
+) -> tuple[int, int]:
+    return tick & 0x3F, state
+
+
+def steep_rank(meta: int, tick: int, state: int, total: int, parameters: Any) -> int:
+    return (1 << 63) - 1 if meta & 7 == 0 else ((meta & 0x3F) - 32) << 57
+
+
+# Ranks that take all bits of a word, and many alike.
+STEEP = Policy("steep", slot_bits=6, on_insert=steep_on_insert, rank=steep_rank)

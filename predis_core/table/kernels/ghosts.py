@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from predis_core.policies.contract import TAG_BITS
 from predis_core.table.intrinsics import (
+    any_short,
     called,
-    equal_shorts,
     inlined,
     load16,
-    lowest_bit,
     move_bytes,
     store16,
 )
@@ -25,13 +24,17 @@ def take_ghost(record, fingerprint):
     """Remove a ghost; return its tag and, above that, its place; 0 if there is none."""
     if not HAS_GHOSTS:
         return 0
-    # Places without a ghost are 0, and come last.
-    alike = equal_shorts(record + GHOSTS, FINGERPRINTS, fingerprint)
-    return _take(record, lowest_bit(alike)) if alike else 0
+    if not any_short(record + GHOSTS, FINGERPRINTS, fingerprint):
+        return 0
+    return _take(record, fingerprint)
 
 
 @called
-def _take(record, place):
+def _take(record, fingerprint):
+    # Places without a ghost are 0, and come last.
+    place = 0
+    while load16(record + GHOSTS + 2 * place) & FINGERPRINTS != fingerprint:
+        place += 1
     ghost = load16(record + GHOSTS + 2 * place)
     if ghost == 0:
         return 0

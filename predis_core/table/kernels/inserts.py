@@ -8,15 +8,17 @@ from predis_core.table import header as H
 from predis_core.table.interface import Status
 from predis_core.table.intrinsics import (
     address,
+    any_word,
     called,
     disown,
     inlined,
     load8,
+    load32,
     load64,
-    mix,
     own,
     prefetch,
     store8,
+    store32,
     store64,
 )
 from predis_core.table.layout import GUESS_SHARE, LINE_BYTES, LINES, SET_BYTES
@@ -45,10 +47,11 @@ from .places import (
     find,
     flags_of,
     get,
+    hash_of,
+    home_of,
     hot_of,
     is_expired,
     is_pinned,
-    locate,
     region_block,
     word_address,
 )
@@ -66,8 +69,10 @@ from .victims import make_place, relieve, scratch
 from .worth import note_value
 
 REFUSED, INSERTED, UPDATED, PRESENT, VETOED = (int(status) for status in Status)
+_SPREAD = np.uint64(0x9E3779B97F4A7C15)
+"""A word's product with it has upper bits that differ where words do: 2**64 by the golden ratio."""
 _AHEAD = 8
-"""Keys whose sets are on their way while one is inserted: together they have some 80 lines."""
+"""Keys whose sets are on their way while one is inserted, a power of two: they have 80 lines."""
 DONE = 0
 STALE, LOG_FULL, SEALED, OTHER_POLICY = (len(Status) + number for number in range(4))
 """Why an insert stopped: a key has come or gone; the log is full; the table takes nothing more; or
@@ -76,24 +81,32 @@ it has another policy now, and so other kernels."""
 
 @called
 def mark_duplicates(words, last):
-    """Write for each position the last one that holds the same word."""
-    n = words.size
+    """Write for each position the last one that holds the same word; return how many are not it."""
+    n, word_at, last_at = words.size, address(words), address(last)
     if n == 1:
         last[0] = 0
-        return
-    size = 4
-    while size < 2 * n:
-        size *= 2
-    places = np.zeros(size, np.int64)
+        return 0
+    bits = 2
+    while 1 << bits < 2 * n:
+        bits += 1
+    places = np.zeros(1 << bits, np.int32)
+    place_at, repeated = address(places), 0
     for i in range(n - 1, -1, -1):
-        place = np.int64(mix(words[i], 0) & np.uint64(size - 1))
-        while places[place] and words[places[place] - 1] != words[i]:
-            place = (place + 1) & (size - 1)
-        if places[place]:
-            last[i] = places[place] - 1
+        word = load64(word_at + 8 * i)
+        place = np.int64((np.uint64(word) * _SPREAD) >> np.uint64(64 - bits))
+        found = load32(place_at + 4 * place)
+        while found and load64(word_at + 8 * found - 8) != word:
+            place = (place + 1) & ((1 << bits) - 1)
+            found = load32(place_at + 4 * place)
+        if found:
+            repeated += 1
         else:
-            places[place] = i + 1
-            last[i] = i
+            found = i + 1
+            store32(place_at + 4 * place, found)
+        store64(last_at + 8 * i, found - 1)
+    # Numba frees an array after its last use, and does not see uses by address.
+    places[0] = 0
+    return repeated
 
 
 @njit(nogil=not HOLDS_GIL, cache=CACHED)
@@ -118,17 +131,20 @@ def insert(
     if tick < 0:
         tick = advance_tick(head, n)
         region_full = get(block, SIZE) >= get(block, H.CAPACITY)
+    # Where an earlier part marked them, there may be some.
+    repeated = 1
     if not KEY_REFS and start == 0:
-        mark_duplicates(words, last)
-    room = scratch()
+        repeated = mark_duplicates(words, last)
+    room, ahead = scratch(), np.empty(_AHEAD, np.int64)
     # Addresses, because a function that is given arrays counts references to them.
     source, weights = address_of(values), address(sizes)
     slot_at, room_at = address(slots), address(room)
+    word_at, last_at, ahead_at = address(words), address(last), address(ahead)
     for first in range(start, stop, BLOCK):
         end = min(first + BLOCK, stop)
         if first == start:
             for i in range(first, min(first + _AHEAD, stop)):
-                ask_for(head, block, words[i])
+                ask_for(head, block, load64(word_at + 8 * i), ahead_at + 8 * (i & (_AHEAD - 1)))
         lock_exclusive(head)
         if get(head, H.SEALED):
             unlock_exclusive(head)
@@ -137,16 +153,18 @@ def insert(
             unlock_exclusive(head)
             return tick, region_full, first, OTHER_POLICY
         for i in range(first, end):
+            word, asked = load64(word_at + 8 * i), ahead_at + 8 * (i & (_AHEAD - 1))
+            hashed = np.uint64(load64(asked))
             if i + _AHEAD < stop:
-                ask_for(head, block, words[i + _AHEAD])
-            slots[i] = -1
-            if last[i] != i:
+                ask_for(head, block, load64(word_at + 8 * (i + _AHEAD)), asked)
+            store64(slot_at + 8 * i, -1)
+            if load64(last_at + 8 * i) != i:
                 continue
             if veto.size and veto[i]:
                 status[i] = VETOED
                 continue
             status[i] = insert_one(
-                head, block, settings, words[i], load64(refs + 8 * i) if KEY_REFS else 0, given,
+                head, block, settings, word, hashed, load64(refs + 8 * i) if KEY_REFS else 0, given,
                 signatures[i] if KEY_REFS else 0, now, tick + i, region_full,
                 deadlines[i] if deadlines.size else 0, costs[i] if costs.size else 0, weights, mode,
                 i, source, log_at, slot_at, room_at,
@@ -155,19 +173,21 @@ def insert(
                 unlock_exclusive(head)
                 return tick, region_full, i, status[i]
         unlock_exclusive(head)
-    if stop == n and not KEY_REFS:
+    if stop == n and repeated and not KEY_REFS:
         for i in range(n):
             status[i], slots[i] = status[last[i]], slots[last[i]]
     # Numba frees an array after its last use, and does not see uses by address.
     log[0] += 0
-    room[0] = 0
+    room[0] = ahead[0] = 0
     return tick, region_full, stop, DONE
 
 
 @inlined
-def ask_for(head, block, word):
-    """Ask for all that an insert looks at: the lines of a word's set, and its record."""
-    number, _, _, _, _ = locate(head, block, word)
+def ask_for(head, block, word, hashed_at):
+    """Ask for all that an insert looks at: the lines of a word's set, its record; keep its hash."""
+    hashed = hash_of(head, word)
+    store64(hashed_at, np.int64(hashed))
+    number, _, _, _, _ = home_of(block, hashed)
     group, record = get(head, H.LINES) + number * SET_BYTES, get(head, H.RECORDS) + number * STRIDE
     for line in range(LINES):
         prefetch(group + line * LINE_BYTES)
@@ -177,15 +197,15 @@ def ask_for(head, block, word):
 
 @inlined
 def insert_one(
-    head, block, parameters, word, ref, given, signature, now, tick, region_full, deadline, cost,
-    sizes, mode, i, values, log, slots, room,
+    head, block, parameters, word, hashed, ref, given, signature, now, tick, region_full, deadline,
+    cost, sizes, mode, i, values, log, slots, room,
 ):  # fmt: skip
-    number, ways, slot, line, fingerprint = locate(head, block, word)
+    number, ways, slot, line, fingerprint = home_of(block, hashed)
     group = get(head, H.LINES) + number * SET_BYTES
     record = get(head, H.RECORDS) + number * STRIDE
     if not is_settled(head, number):
         settle(head, number, group, record, ways, slot, parameters)
-    own_way = find(head, group, slot, word, ref)
+    own_way = find(head, group, slot, word, ref) if any_word(group, word) else -1
     if KEY_REFS and own_way < 0 and signature_of(head, group, ways, slot, word) != signature:
         return STALE
     expired_way = -1
@@ -235,7 +255,7 @@ def insert_one(
         add(block, UPDATES, 1)
         return UPDATED
     way = make_place(
-        head, block, region_full, word, group, record, ways, slot, line, fingerprint, expired_way,
+        head, block, region_full, hashed, group, record, ways, slot, line, fingerprint, expired_way,
         now, tick, guess, parameters, room, log, i,
     )  # fmt: skip
     if way < 0:

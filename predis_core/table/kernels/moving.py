@@ -36,6 +36,7 @@ from .places import (
     find,
     flags_of,
     get,
+    hash_of,
     hot_of,
     is_expired,
     locate,
@@ -108,9 +109,9 @@ def carry(older, newer, parameters, words, refs, start, now, values, sizes, old_
             full = get(target_block, SIZE) >= get(target_block, H.CAPACITY)
             evictions = get(target_block, EVICTIONS)
             status = insert_one(
-                target, target_block, settings, word, ref, refs, signature, now, tick + i, full,
-                deadline, cost, address(sizes), 3 if guess else 1, i, place, log_at, address(slots),
-                address(room),
+                target, target_block, settings, word, hash_of(target, word), ref, refs, signature,
+                now, tick + i, full, deadline, cost, address(sizes), 3 if guess else 1, i, place,
+                log_at, address(slots), address(room),
             )  # fmt: skip
             carried[1] += get(target_block, EVICTIONS) - evictions
             if status == LOG_FULL or (

@@ -69,9 +69,19 @@ def advance_tick(head, n):
 
 
 @inlined
+def hash_of(head, word):
+    return mix(word, get(head, H.SEED))
+
+
+@inlined
 def locate(head, block, word):
     """Return a word's set (number in the table), its ways, first slot, home line, fingerprint."""
-    hashed = mix(word, get(head, H.SEED))
+    return home_of(block, hash_of(head, word))
+
+
+@inlined
+def home_of(block, hashed):
+    """As `locate`, of a word's hash."""
     index = np.int64(multiply_high(hashed, np.uint64(get(block, H.SETS))))
     ways, slot = ways_and_slot(block, index)
     line = (np.int64(hashed & np.uint64(0xFFFF)) * lines_of(ways)) >> 16

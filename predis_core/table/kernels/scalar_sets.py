@@ -22,7 +22,16 @@ from .inserts import INSERTED, UPDATED, insert_one
 from .lock import lock_exclusive, unlock_exclusive
 from .lookups import signature_of
 from .orders import is_ours
-from .places import SIZE, advance_tick, get, locate, region_block, way_at
+from .places import (
+    SIZE,
+    advance_tick,
+    get,
+    hash_of,
+    home_of,
+    locate,
+    region_block,
+    way_at,
+)
 from .removals import COUNT
 from .removals import OBJECTS as LOG_OBJECTS
 from .scalars import ABSENT, begin, bytes_at, count_use, parameters_of, seek, status_of, type_of
@@ -48,7 +57,8 @@ def _may_set(context, value):
 def _insert(context, head, word, ref, now, key, value):
     """Insert as `inserts.insert` does for one key; return its status."""
     block = region_block(head, 0)
-    number, ways, slot, _, _ = locate(head, block, word)
+    hashed = hash_of(head, word)
+    number, ways, slot, _, _ = home_of(block, hashed)
     group = get(head, H.LINES) + number * SET_BYTES
     signature = 0
     if KEY_REFS and ref == key:
@@ -65,8 +75,8 @@ def _insert(context, head, word, ref, now, key, value):
     full = get(block, SIZE) >= get(block, H.CAPACITY)
     tick = advance_tick(head, 1)
     return insert_one(
-        head, block, parameters_of(head), word, ref, context + 8 * C.GIVEN, signature, now, tick,
-        full, now + lifetime if lifetime else 0, 0, context + 8 * C.SIZES, 0, 0, values,
+        head, block, parameters_of(head), word, hashed, ref, context + 8 * C.GIVEN, signature, now,
+        tick, full, now + lifetime if lifetime else 0, 0, context + 8 * C.SIZES, 0, 0, values,
         context + 8 * C.LOG, context + 8 * C.SLOT, context + 8 * C.SCRATCH,
     )  # fmt: skip
 

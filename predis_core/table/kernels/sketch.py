@@ -6,13 +6,13 @@ import numpy as np
 
 from predis_core.policies.contract import MAX_FREQUENCY
 from predis_core.table import header as H
-from predis_core.table.intrinsics import address, atomic_add, called, inlined, load8, mix, store8
+from predis_core.table.intrinsics import address, atomic_add, called, inlined, load8, store8
 from predis_core.table.machine_code import njit
 from predis_core.table.sketch import MULTIPLIERS, ROWS
 
 from .constants import CACHED, HAS_SKETCH, HOLDS_GIL
 from .lock import lock_exclusive, unlock_exclusive
-from .places import get
+from .places import get, hash_of
 
 _MULTIPLIER_0, _MULTIPLIER_1, _MULTIPLIER_2, _MULTIPLIER_3 = (np.uint64(m) for m in MULTIPLIERS)
 
@@ -33,9 +33,14 @@ def cell_of(head, hashed, row):
 
 @inlined
 def frequency_of(head, word):
+    return frequency_at(head, hash_of(head, word)) if HAS_SKETCH else 0
+
+
+@inlined
+def frequency_at(head, hashed):
+    """As `frequency_of`, of a word's hash."""
     if not HAS_SKETCH:
         return 0
-    hashed = mix(word, get(head, H.SEED))
     count = MAX_FREQUENCY
     for row in range(ROWS):
         count = min(count, load8(cell_of(head, hashed, row)))
@@ -59,7 +64,7 @@ def count_in_sketch(header, words, counted):
 
 @inlined
 def increment(head, word):
-    hashed = mix(word, get(head, H.SEED))
+    hashed = hash_of(head, word)
     for row in range(ROWS):
         cell = cell_of(head, hashed, row)
         store8(cell, min(MAX_FREQUENCY, load8(cell) + 1))

@@ -54,6 +54,7 @@ from .places import (
     find,
     flags_of,
     get,
+    hash_of,
     hot_of,
     is_expired,
     locate,
@@ -266,9 +267,9 @@ def replay_trace(header, parameters, region, words, sizes, costs, hits):
         else:
             full = get(block, SIZE) >= get(block, H.CAPACITY)
             status = insert_one(
-                head, block, settings, word, 0, 0, 0, 0, advance_tick(head, 1), full, 0,
-                costs[i] if HAS_ON_VALUE and costs.size else 0, address(sizes) + 8 * i, 0, 0, 0,
-                address(log), address(none), address(room),
+                head, block, settings, word, hash_of(head, word), 0, 0, 0, 0, advance_tick(head, 1),
+                full, 0, costs[i] if HAS_ON_VALUE and costs.size else 0, address(sizes) + 8 * i, 0,
+                0, 0, address(log), address(none), address(room),
             )  # fmt: skip
         if HAS_SKETCH and (not WEIGHED or status == INSERTED):
             # Both outcomes count once: a hit is a hit, a miss is stored, unless it weighs too much.

@@ -9,14 +9,11 @@ from predis_core.table import header as H
 from predis_core.table.intrinsics import (
     called,
     count_bits,
-    equal_pairs,
-    equal_to,
     inlined,
     item,
     load32,
     load64,
     lowest_bit,
-    mix,
     narrow0,
     narrow8,
     narrow16,
@@ -38,7 +35,6 @@ from predis_core.table.layout import (
     LINE_BYTES,
     LINES,
     SET_BYTES,
-    WAYS,
     WAYS_PER_LINE,
 )
 
@@ -68,23 +64,30 @@ from .places import (
     add,
     fingerprint_of,
     get,
+    hash_of,
     hot_of,
     is_expired,
     pinned_ways,
+    seventh,
     ways_and_slot,
     word_of,
 )
 from .policy import admit, on_evict, on_insert, on_pass, rank, segment, tally
 from .removals import EVICTED, EXPIRED, has_room_for_any, remove
-from .sketch import frequency_of
+from .sketch import frequency_at, frequency_of
 
 _WIDENERS = {0: widen0, 1: widen8, 2: widen16, 4: widen32, 8: widen64}
 _NARROWERS = {0: narrow0, 1: narrow8, 2: narrow16, 4: narrow32, 8: narrow64}
 _widen, _narrow = _WIDENERS[COLUMN_BYTES], _NARROWERS[COLUMN_BYTES]
-_LANES = 32
-"""Ways that loops go over: as many as fill vectors, of which those after WAYS mean nothing."""
-_VIEW = 8 + _LANES
-_ALL = (1 << WAYS) - 1
+_LANES = LINES * (1 + WAYS_PER_LINE)
+"""What loops over a set go over, in vectors: its bytes of flags, as memory has them.
+
+A line's first lane stands before its ways, and means nothing.
+"""
+_LANE_BITS = 5
+_ALIGNMENT = LINE_BYTES
+_CUT = SLOT_MASK != (1 << (HOT_BITS + 8 * COLUMN_BYTES)) - 1
+"""Whether memory has more bits for metadata than the policy asked for."""
 _HIGHEST = (1 << 63) - 1
 _GUESSES = sum(GUESS << (8 * w + 8) for w in range(WAYS_PER_LINE)) - (1 << 64)
 """Of a line's flags, as int64: which ways hold a guess."""
@@ -92,46 +95,65 @@ _GUESSES = sum(GUESS << (8 * w + 8) for w in range(WAYS_PER_LINE)) - (1 << 64)
 
 @inlined
 def scratch():
-    """Memory for the metadata of a set's ways and for what is made of them; see `_views`."""
-    return np.zeros(2 * _VIEW, np.int64)
+    """Memory for the metadata of a set and for what is made of them; see `_views`."""
+    return np.zeros(2 * _LANES + (_ALIGNMENT >> 3), np.int64)
 
 
 @inlined
 def _views(room):
-    """Return the addresses of the metadata and of room for as many words, _LANES each.
+    """Return the addresses of _LANES words of metadata and of room for as many words."""
+    start = (room + _ALIGNMENT - 1) & -_ALIGNMENT
+    return start, start + 8 * _LANES
 
-    The word before either is `_gather`'s and `_scatter`'s.
-    """
-    return room + 8, room + 8 * (1 + _VIEW)
+
+@inlined
+def _lanes_of(ways):
+    """A bit mask of ways as one of lanes."""
+    lanes = 0
+    for line in range(LINES):
+        lanes |= (ways & (LIVE << (line * WAYS_PER_LINE))) << (line + 1)
+    return lanes
+
+
+@inlined
+def _lane_of(way):
+    return way + seventh(way) + 1
+
+
+@inlined
+def _way_at(lane):
+    return lane - 1 - (lane >> 3)
+
+
+@inlined
+def _pinned(head, slot, ways):
+    """Bit mask of the lanes of a set that are pinned, live or not."""
+    return _lanes_of(pinned_ways(head, slot, ways)) if get(head, H.PINNED) else 0
 
 
 @inlined
 def _gather(group, record, metas):
     """Collect the set's metadata."""
-    # A line's flags come as an eighth way before its seven, over what is written next.
-    for step in range(LINES):
-        line = LINES - 1 - step
-        first = line * WAYS_PER_LINE - 1
-        flags = group + line * LINE_BYTES + FLAGS
-        _widen(metas + 8 * first, flags, record + COLUMN + COLUMN_BYTES * first)
+    for line in range(LINES):
+        before = record + COLUMN + COLUMN_BYTES * (line * WAYS_PER_LINE - 1)
+        _widen(metas + LINE_BYTES * line, group + line * LINE_BYTES + FLAGS, before)
 
 
 @inlined
 def _scatter(group, record, metas):
     """Write back the set's metadata."""
     for line in range(LINES):
-        first = line * WAYS_PER_LINE - 1
-        flags = group + line * LINE_BYTES + FLAGS
-        _narrow(metas + 8 * first, flags, record + COLUMN + COLUMN_BYTES * first)
+        before = record + COLUMN + COLUMN_BYTES * (line * WAYS_PER_LINE - 1)
+        _narrow(metas + LINE_BYTES * line, group + line * LINE_BYTES + FLAGS, before)
 
 
 @inlined
 def _masks(group):
-    """Return bit masks of live ways, of guesses among them, and whether one may expire."""
+    """Return bit masks of live lanes, of guesses among them, and whether one may expire."""
     live = flags = 0
     for line in range(LINES):
         word = load64(group + line * LINE_BYTES + FLAGS)
-        live |= (word & LIVE) << (line * WAYS_PER_LINE)
+        live |= (word & LIVE) << (8 * line + 1)
         flags |= word
     guesses = _guesses(group) & live if flags & _GUESSES else 0
     return live, guesses, flags & HAS_DEADLINE
@@ -139,121 +161,146 @@ def _masks(group):
 
 @called
 def _guesses(group):
-    """Bit mask of the ways that hold guesses, live or not."""
+    """Bit mask of the lanes that hold guesses, live or not."""
     guesses = 0
     for line in range(LINES):
         word = load64(group + line * LINE_BYTES + FLAGS)
-        for w in range(WAYS_PER_LINE):
-            guesses |= ((word >> (8 * w + 15)) & 1) << (line * WAYS_PER_LINE + w)
+        for lane in range(1, 1 + WAYS_PER_LINE):
+            guesses |= ((word >> (8 * lane + 7)) & 1) << (8 * line + lane)
     return guesses
 
 
 @inlined
-def _lowest(metas, ranks, among, tick, state, total, parameters):
-    """Return the lowest-ranked way of a mask, ties by lowest way; -1 for an empty mask."""
-    lowest = np.int64(_HIGHEST)
-    for way in range(_LANES):
-        ranked = np.int64(rank(item(metas, way), tick, state, total, parameters))
-        ranked = ranked if (among >> way) & 1 else np.int64(_HIGHEST)
-        put_item(ranks, way, ranked)
-        lowest = min(lowest, ranked)
-    return lowest_bit(equal_to(ranks, lowest) & among) if among else -1
+def _lowest(group, metas, among, tick, state, total, parameters):
+    """Return the lowest-ranked lane of a mask, ties by lowest lane; -1 for an empty mask.
+
+    A rank and its lane are one word, of which the lowest is both, as long as ranks leave it the
+    bits; for most policies the compiler sees that they do.
+    """
+    # An address is even, which the compiler does not know: of words that it knew to be positive, it
+    # would make unsigned ones, whose minimum takes AVX2 twice the instructions.
+    nobody = np.int64(_HIGHEST) ^ (group << 63)
+    lowest, lost = nobody, np.int64(0)
+    for lane in range(_LANES):
+        ranked = np.int64(rank(item(metas, lane), tick, state, total, parameters))
+        word = ranked << _LANE_BITS
+        lost |= (word >> _LANE_BITS) ^ ranked
+        lowest = min(lowest, (word | lane) if (among >> lane) & 1 else nobody)
+    if lost:
+        return _lowest_of_any(metas, among, tick, state, total, parameters)
+    return lowest & (_LANES - 1) if among else -1
+
+
+@called
+def _lowest_of_any(metas, among, tick, state, total, parameters):
+    """As `_lowest`, one lane after the other, for ranks that take all bits of a word."""
+    found, lowest = -1, np.int64(0)
+    while among:
+        lane = lowest_bit(among)
+        ranked = np.int64(rank(item(metas, lane), tick, state, total, parameters))
+        if found < 0 or ranked < lowest:
+            found, lowest = lane, ranked
+        among &= among - 1
+    return found
 
 
 @inlined
-def _choose(head, group, metas, ranks, among, whole, tick, state, total, parameters):
-    """The policy's victim among the ways of a mask, regardless of segments if it is `whole`."""
+def _choose(head, group, metas, among, whole, tick, state, total, parameters):
+    """The lane of the policy's victim among those of a mask; if it is `whole`, of any segment."""
     ones = 0
     if HAS_SEGMENT and not whole:
-        for way in range(_LANES):
-            put_item(ranks, way, np.int64(segment(item(metas, way))) & 1)
-        ones = equal_to(ranks, 1) & among
-    zero = _lowest(metas, ranks, among & ~ones, tick, state, total, parameters)
+        for lane in range(_LANES):
+            ones |= (np.int64(segment(item(metas, lane))) & 1) << lane
+        ones &= among
+    zero = _lowest(group, metas, among & ~ones, tick, state, total, parameters)
     if not HAS_SEGMENT:
         return zero
-    one = _lowest(metas, ranks, ones, tick, state, total, parameters)
+    one = _lowest(group, metas, ones, tick, state, total, parameters)
     if zero < 0 or one < 0:
         return max(zero, one)
-    frequency_0 = frequency_of(head, word_of(group, zero))
-    frequency_1 = frequency_of(head, word_of(group, one))
+    frequency_0 = frequency_of(head, word_of(group, _way_at(zero)))
+    frequency_1 = frequency_of(head, word_of(group, _way_at(one)))
     return one if admit(frequency_0, frequency_1) & 1 else zero
 
 
 @inlined
 def _depart(head, group, record, metas, passed, live, victim, tick, total, parameters):
-    """Tell the policy that its victim leaves."""
+    """Tell the policy that its victim, at a lane, leaves."""
     state = load_state(record)
+    meta = item(metas, victim)
     if HAS_ON_PASS:
-        meta = item(metas, victim)
-        for way in range(_LANES):
-            new = on_pass(item(metas, way), meta, tick, state, total, parameters)
-            put_item(passed, way, np.int64(new) & SLOT_MASK)
+        others, changed = live & ~(1 << victim), np.int64(0)
+        for lane in range(_LANES):
+            old = item(metas, lane)
+            new = np.int64(on_pass(old, meta, tick, state, total, parameters))
+            if _CUT:
+                new &= SLOT_MASK
+            put_item(passed, lane, new)
+            changed |= new ^ old if (others >> lane) & 1 else np.int64(0)
         # What comes in overwrites what is written for the victim; nobody reads what is not live.
-        if ~equal_pairs(passed, metas) & live & ~(1 << victim):
+        if changed:
             _scatter(group, record, passed)
     if HAS_ON_EVICT:
-        state, tag = on_evict(item(metas, victim), tick, state)
+        state, tag = on_evict(meta, tick, state)
         store_state(record, state)
         if HAS_GHOSTS and tag & 3:
-            hashed = mix(word_of(group, victim), get(head, H.SEED))
+            hashed = hash_of(head, word_of(group, _way_at(victim)))
             add_ghost(record, (tag & 3) << FINGERPRINT_BITS | fingerprint_of(hashed))
 
 
 @inlined
-def _first_from(line, ways):
-    """The first way of a mask that is not empty, from a home line on, around the set."""
-    after = ways & -(1 << (line * WAYS_PER_LINE))
-    return lowest_bit(after if after else ways)
+def _first_from(line, lanes):
+    """The first way of a mask of lanes that is not empty, from a home line on, around the set."""
+    after = lanes & -(1 << (8 * line))
+    return _way_at(lowest_bit(after if after else lanes))
 
 
 @called
-def _expired(head, group, slot, ways, now):
-    """Bit mask of those of some ways that have expired."""
+def _expired(head, group, slot, lanes, now):
+    """Bit mask of those of some lanes that have expired."""
     expired = 0
-    while ways:
-        way = lowest_bit(ways)
-        if is_expired(head, group, slot, way, now):
-            expired |= 1 << way
-        ways &= ways - 1
+    while lanes:
+        lane = lowest_bit(lanes)
+        if is_expired(head, group, slot, _way_at(lane), now):
+            expired |= 1 << lane
+        lanes &= lanes - 1
     return expired
 
 
 @inlined
 def _total(metas, live):
-    total = 0
-    if HAS_TALLY and live == _ALL:
-        for way in range(WAYS):
-            total += np.int64(tally(item(metas, way)))
-    elif HAS_TALLY:
-        while live:
-            total += np.int64(tally(item(metas, lowest_bit(live))))
-            live &= live - 1
+    """What the policy tallies of the lanes of a mask."""
+    total = np.int64(0)
+    if HAS_TALLY:
+        for lane in range(_LANES):
+            counted = np.int64(tally(item(metas, lane)))
+            total += counted if (live >> lane) & 1 else np.int64(0)
     return total
 
 
 @inlined
 def _victim(
-    head, group, record, metas, ranks, live, among, guesses, tick, total, parameters
+    head, group, record, metas, passed, live, among, guesses, tick, total, parameters
 ):  # fmt: skip
-    """Choose who leaves among the ways of a mask; a guess, of which there is one, does silently."""
+    """Choose the way that leaves, of masks of lanes; a guess, if there is one, does silently."""
     state, may = load_state(record), guesses if guesses else among
-    way = _choose(head, group, metas, ranks, may, guesses != 0, tick, state, total, parameters)
+    lane = _choose(head, group, metas, may, guesses != 0, tick, state, total, parameters)
     if not guesses:
-        _depart(head, group, record, metas, ranks, live, way, tick, total, parameters)
-    return way
+        _depart(head, group, record, metas, passed, live, lane, tick, total, parameters)
+    return _way_at(lane)
 
 
 @inlined
 def make_place(
-    head, block, region_full, word, group, record, ways, slot, line, fingerprint, own_way, now,
+    head, block, region_full, hashed, group, record, ways, slot, line, fingerprint, own_way, now,
     tick, guess, parameters, room, log, i,
 ):  # fmt: skip
     """Make room for a new key and note it; return its way, or -1 if all that could leave is pinned.
 
-    `own_way` is free, and goes before others; or it is -1.
+    `hashed` is the key's hash. `own_way` is free, and goes before others; or it is -1.
     """
-    metas, ranks = _views(room)
-    pinned = pinned_ways(head, slot, ways)
+    metas, passed = _views(room)
+    pinned = _pinned(head, slot, ways)
     live, guesses, deadlines = _masks(group)
     _gather(group, record, metas)
     total = _total(metas, live)
@@ -262,7 +309,9 @@ def make_place(
     if guess and count_bits(guesses) >= ways // GUESS_SHARE:
         among = 0
     else:
-        free = ((1 << ways) - 1) & ~(live | pinned)
+        free = 0
+        if count_bits(live) < ways:
+            free = _lanes_of((1 << ways) - 1) & ~(live | pinned)
         if own_way >= 0:
             way = own_way
         elif free:
@@ -277,14 +326,14 @@ def make_place(
         return -1
     tag = take_ghost(record, fingerprint)
     meta, state = on_insert(
-        tick, frequency_of(head, word), tag, load_state(record), total, parameters
+        tick, frequency_at(head, hashed), tag, load_state(record), total, parameters
     )
     store_state(record, state & SET_MASK)
     if expired >= 0:
         remove(head, block, group, slot, expired, EXPIRED, EXPIRATIONS, log, i)
     elif way < 0:
         way = _victim(
-            head, group, record, metas, ranks, live, among, silent, tick, total, parameters
+            head, group, record, metas, passed, live, among, silent, tick, total, parameters
         )
         remove(head, block, group, slot, way, EVICTED, EVICTIONS, log, i)
         if not region_full:
@@ -302,7 +351,7 @@ def relieve(head, block, spared, now, tick, parameters, room, log, i):
 
     The entry at slot `spared` may not. Returns 1 if one left, 0 if none may, -1 if the log is full.
     """
-    metas, ranks = _views(room)
+    metas, passed = _views(room)
     for _ in range(get(block, H.SETS)):
         index = get(head, H.HAND)
         number = get(block, H.BASE) + index
@@ -310,16 +359,16 @@ def relieve(head, block, spared, now, tick, parameters, room, log, i):
         record = get(head, H.RECORDS) + number * STRIDE
         ways, slot = ways_and_slot(block, index)
         live, guesses, deadlines = _masks(group)
-        may = live & ~pinned_ways(head, slot, ways)
+        may = live & ~_pinned(head, slot, ways)
         if slot <= spared < slot + ways:
-            may &= ~(1 << (spared - slot))
+            may &= ~(1 << _lane_of(spared - slot))
         if may:
             gone = _expired(head, group, slot, may, now) if deadlines else 0
             if not has_room_for_any(log, head, slot, ways):
                 return -1
             store64(head + 8 * H.HAND, index + 1 if index + 1 < get(block, H.SETS) else 0)
             if gone:
-                way = lowest_bit(gone)
+                way = _way_at(lowest_bit(gone))
                 remove(head, block, group, slot, way, EXPIRED, EXPIRATIONS, log, i)
                 return 1
             if not is_settled(head, number):
@@ -327,8 +376,8 @@ def relieve(head, block, spared, now, tick, parameters, room, log, i):
             _gather(group, record, metas)
             total = _total(metas, live)
             way = _victim(
-                head, group, record, metas, ranks, live, may & ~guesses, may & guesses, tick, total,
-                parameters,
+                head, group, record, metas, passed, live, may & ~guesses, may & guesses, tick,
+                total, parameters,
             )  # fmt: skip
             remove(head, block, group, slot, way, EVICTED, EVICTIONS, log, i)
             return 1
