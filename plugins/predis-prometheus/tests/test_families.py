@@ -53,6 +53,14 @@ SPELLED = {
     "predis.sampler.events": "predis_sampler_events_total",
     "predis.sampler.dropped": "predis_sampler_dropped_total",
     "predis.host.events_dropped": "predis_host_events_dropped_total",
+    "predis.prefetch.loads": "predis_prefetch_loads_total",
+    "predis.prefetch.used": "predis_prefetch_used_total",
+    "predis.prefetch.late": "predis_prefetch_late_total",
+    "predis.prefetch.unused": "predis_prefetch_unused_total",
+    "predis.prefetch.harmful": "predis_prefetch_harmful_total",
+    "predis.prefetch.credit": "predis_prefetch_credit",
+    "predis.prefetch.failures": "predis_prefetch_failures_total",
+    "predis.prefetch.dropped": "predis_prefetch_dropped_total",
 }
 DURATIONS = Distribution((0.1, 0.5), (3, 2, 1), 1.25)
 

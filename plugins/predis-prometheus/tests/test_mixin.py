@@ -118,8 +118,12 @@ def cache(free_port: int) -> Iterator[predis.Cache[Any, Any]]:
         yield opened
 
 
-WITHOUT_SERIES = {"Plugins: Failures", "Plugins: What observers cost"}
-"""Panels of what only plugins with observers have, of which there is none here."""
+WITHOUT_SERIES = {
+    "Plugins: Failures",
+    "Plugins: What observers cost",
+    *(f"Prefetch: {panel.title}" for panel in ROWS["Prefetch"]),
+}
+"""Panels of what only plugins with observers or prefetchers have, of which there is none here."""
 
 
 def test_prometheus_answers_every_query_of_the_dashboard(

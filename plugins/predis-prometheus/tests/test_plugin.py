@@ -91,7 +91,10 @@ def test_a_scrape_has_the_values_of_its_moment_to_the_unit(fetch: Fetch, free_po
         assert min(stats.hits, stats.misses, stats.evictions, stats.loads, stats.deletions) > 0
 
 
-OF_OTHER_PLUGINS = (  # nobody observes or samples, and there is no tier
+OF_OTHER_PLUGINS = (  # nobody observes, samples or prefetches, and there is no tier
+    *telemetry.PREFETCHED.values(),
+    telemetry.PREFETCH_FAILURES,
+    telemetry.PREFETCH_DROPPED,
     *telemetry.OF_TIERS.values(),
     telemetry.OBSERVER_SECONDS,
     telemetry.SAMPLER_EVENTS,

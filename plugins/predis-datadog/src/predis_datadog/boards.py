@@ -91,6 +91,7 @@ class _Board(_Queries):
                 _group("Latency", "vivid_purple", self._latency()),
                 _group("Entries that come and go", "vivid_green", self._entries()),
                 _group("Loads", "vivid_orange", self._loads()),
+                _group("Prefetch", "vivid_yellow", self._prefetch()),
                 _group("Memory", "vivid_pink", self._memory()),
                 _group("Plugins", "gray", self._plugins()),
             ],
@@ -145,6 +146,24 @@ class _Board(_Queries):
                 saved,
                 {"saved": "100 * loads_saved / (loads + loads_saved)"},
             ),
+        ]
+
+    def _prefetch(self) -> list[Document]:
+        by = ("cache", "prefetcher")
+        guesses = {
+            field: self.of("sum", metric, by=by, count=True)
+            for field, metric in telemetry.PREFETCHED.items()
+            if metric.kind == "counter"
+        }
+        credit = {"credit": self.of("sum", telemetry.PREFETCHED["credit"], by=by)}
+        lost = {
+            "failed": self.of("sum", telemetry.PREFETCH_FAILURES, count=True),
+            "unseen": self.of("sum", telemetry.PREFETCH_DROPPED, count=True),
+        }
+        return [
+            _series("Loaded ahead", guesses, {field: field for field in guesses}),
+            _series("Credit", credit, {"credit": "credit"}),
+            _series("Loads that failed, look-ups not seen", lost, {name: name for name in lost}),
         ]
 
     def _memory(self) -> list[Document]:

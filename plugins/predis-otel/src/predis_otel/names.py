@@ -28,6 +28,7 @@ _ATTRIBUTES = {
     "operation": "predis.operation",
     "plugin": "predis.plugin.name",
     "policy": "predis.policy",
+    "prefetcher": "predis.prefetcher.name",
     "keys": "predis.key.kind",
     "value": "predis.value.kind",
     "version": "predis.version",

@@ -257,6 +257,40 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             most=1,
         ),
     ),
+    "Prefetch": (
+        Panel(
+            "Loaded ahead",
+            "Entries per second that were loaded before anybody asked, and what became of them.",
+            "ops",
+            tuple(
+                Query(rate(f"predis_prefetch_{field}_total", " by (prefetcher)"), legend)
+                for field, legend in (
+                    ("loads", "loaded, {{prefetcher}}"),
+                    ("used", "used, {{prefetcher}}"),
+                    ("late", "late, {{prefetcher}}"),
+                    ("unused", "unused, {{prefetcher}}"),
+                    ("harmful", "harmful, {{prefetcher}}"),
+                )
+            ),
+        ),
+        Panel(
+            "Credit",
+            "Entries that a prefetcher may get loaded ahead; below 1 it is quiet.",
+            "short",
+            _one(
+                "sum by (cache, prefetcher) (predis_prefetch_credit%)", "{{cache}} {{prefetcher}}"
+            ),
+        ),
+        Panel(
+            "Lost",
+            "Loads ahead that failed, and look-ups that prefetchers did not see, per second.",
+            "ops",
+            (
+                Query(rate("predis_prefetch_failures_total", ""), "failed loads"),
+                Query(rate("predis_prefetch_dropped_total", ""), "look-ups not seen"),
+            ),
+        ),
+    ),
     "Namespaces": (
         Panel(
             "Busiest",
