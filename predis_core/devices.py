@@ -15,7 +15,7 @@ from predis_core.policies.choice import candidates_of
 from predis_core.stores import Rows, Store
 from predis_core.table.cpu import CpuTable
 from predis_core.table.cuda.exchange import imported_cupy
-from predis_core.table.interface import CacheTable
+from predis_core.table.interface import CacheTable, Keys
 from predis_core.table.layout import Layout
 
 if TYPE_CHECKING:
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("predis")
 
 AUTO, CPU = "auto", "cpu"
+_REHEARSED = 64
+"""Entries of the table that is tried out before "auto" is a GPU."""
+
 _NAME = re.compile(r"cuda(?::([0-9]+))?")
 
 
@@ -77,9 +80,9 @@ def table(
 ) -> CacheTable:
     """Return the table of a cache, on the device that is asked for.
 
-    "auto" is the first GPU for what can be on one; if it cannot be used, a line of the log says
-    why, and the table is on the CPU. The line is a warning if CuPy is installed; otherwise nobody
-    seems to want a GPU.
+    "auto" is the first GPU for what can be on one; if it cannot be used, or a small table on it
+    fails in a rehearsal, a line of the log says why, and the table is on the CPU. The line is a
+    warning if CuPy is installed; otherwise nobody seems to want a GPU.
 
     Args:
         device: as for `Cache`.
@@ -99,12 +102,37 @@ def table(
         return _on_gpu(int(named[1] or 0), layout, policy, seed, store)
     if device == AUTO and not _problem(AUTO, store, keys, sampled):
         try:
+            _rehearse(policy, seed, store)
             return _on_gpu(0, layout, policy, seed, store)
         except (DeviceError, PolicyError) as error:
             has_none = isinstance(error.__cause__, ModuleNotFoundError)
             level = logging.INFO if has_none else logging.WARNING
             logger.log(level, "cache %r: device='auto' is the CPU: %s", name, error)
     return on_cpu()
+
+
+def _rehearse(policy: Policy, seed: int, store: Store) -> None:
+    """See to it that a GPU that nobody named does what a cache needs.
+
+    Raises:
+        DeviceError: if a small table on it does not hold what is put into it.
+    """
+    words = np.arange(0, 3 * _REHEARSED, 3)
+    try:
+        small = _on_gpu(0, Layout.build(_REHEARSED), policy, seed, store)
+        values = store.target(_REHEARSED).array
+        values.view(np.uint8)[...] = 7
+        stored = small.insert(Keys(words), values, 0).stored
+        found = store.target(_REHEARSED).array
+        hit = small.fetch(Keys(words), 0, found, zero=True)
+        missed = small.fetch(Keys(words + 1), 0, found.copy(), zero=True)
+    except (DeviceError, PolicyError):
+        raise
+    except Exception as error:
+        raise DeviceError(f"cuda:0 fails in a rehearsal: {error}; use device='cpu'") from error
+    same = np.array_equal(found[hit].view(np.uint8), values[hit].view(np.uint8))
+    if not (hit.any() and (hit <= stored).all() and same and not missed.any()):
+        raise DeviceError("cuda:0 does not hold what is put there in a rehearsal; use device='cpu'")
 
 
 def _on_gpu(number: int, layout: Layout, policy: Policy, seed: int, store: Store) -> CacheTable:

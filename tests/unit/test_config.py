@@ -56,7 +56,7 @@ window = 2000
 SMALL = "[cache]\ncapacity = 5\n"
 OF_CACHE = (
     "(known: capacity, device, host_capacity, host_memory, keys, loader, memory, name, namespaces, "
-    "policy, sampling, seed, tier, ttl, value, weigher)"
+    "policy, prefetch, sampling, seed, tier, ttl, value, weigher)"
 )
 OF_TOP = "(known: cache, host, plugins)"
 

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import predis_core as predis
@@ -86,6 +87,31 @@ def test_auto_is_the_gpu_for_what_can_be_there(
         with Cache[Any, Any](9, **{"value": ROWS, "policy": "lru"} | arguments) as cache:
             assert isinstance(cache._table, CpuTable)
     assert caplog.messages == []
+
+
+def _loses(self: Any, keys: Any, now: int, out: Any, **options: Any) -> Any:
+    return np.zeros(len(keys.words), bool)
+
+
+def _mistakes(self: Any, keys: Any, now: int, out: Any, **options: Any) -> Any:
+    out[...] = 8
+    return np.ones(len(keys.words), bool)
+
+
+def _breaks(self: Any, *arguments: Any, **options: Any) -> Any:
+    raise RuntimeError("an illegal address")
+
+
+@pytest.mark.parametrize("fetch", [_loses, _mistakes, _breaks], ids=lambda each: each.__name__)
+def test_auto_is_the_cpu_where_a_gpu_fails_in_a_rehearsal(
+    fetch: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    open_on_host(monkeypatch)
+    monkeypatch.setattr(SharedGpuTable, "fetch", fetch)
+    cache = Cache[int, int](9, value=ROWS, policy="lru")
+    assert isinstance(cache._table, CpuTable)
+    assert "in a rehearsal" in caplog.text
+    assert "use device='cpu'" in caplog.text
 
 
 def test_a_gpu_takes_the_first_candidate(monkeypatch: pytest.MonkeyPatch) -> None:
