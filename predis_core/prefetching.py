@@ -21,6 +21,9 @@ from predis_core.types import PrefetchStats, Sample
 class PrefetchingCache(HostedCache[K, V]):
     """A cache of whose look-ups prefetchers are told, and which loads what they propose."""
 
+    _beneath: type[HostedCache[Any, Any]] = HostedCache
+    """Whose verbs they are."""
+
     def __init__(self, session: Session, **arguments: Any) -> None:
         super().__init__(session, **arguments)
         if self._loader is None or is_async(self._loader):
@@ -33,20 +36,25 @@ class PrefetchingCache(HostedCache[K, V]):
         self._ring = self._prefetched.ring
 
     def get_many(self, keys: Any, *, out: Any = None) -> tuple[Any, Bools]:
-        batch, began = self._encode(keys), self._ring.now
-        values, hit = super().get_many(batch, out=out)
-        self._ring.put(began, batch, hit)
+        ring = self._ring
+        if not ring.is_open:  # what is copied for nobody is not even encoded twice
+            values, hit = self._beneath.get_many(self, keys, out=out)
+            ring.passed += len(hit)
+            return values, hit
+        batch, began = self._encode(keys), ring.now
+        values, hit = self._beneath.get_many(self, batch, out=out)
+        ring.put(began, batch, hit)
         return values, hit
 
     def _filled(self, batch: Any, loader: Any, lifetimes: Any) -> tuple[Any, Bools, Bools]:
         began = self._ring.now
-        values, hit, found = super()._filled(batch, loader, lifetimes)
+        values, hit, found = self._beneath._filled(self, batch, loader, lifetimes)
         self._ring.put(began, batch, hit)
         return values, hit, found
 
     async def _afilled(self, batch: Any, loader: Any, lifetimes: Any) -> tuple[Any, Bools, Bools]:
         began = self._ring.now
-        values, hit, found = await super()._afilled(batch, loader, lifetimes)
+        values, hit, found = await self._beneath._afilled(self, batch, loader, lifetimes)
         self._ring.put(began, batch, hit)
         return values, hit, found
 
@@ -108,4 +116,5 @@ def _bytes_of(values: npt.NDArray[Any]) -> int:
 @functools.cache
 def prefetching(kind: type[HostedCache[Any, Any]]) -> type[PrefetchingCache[Any, Any]]:
     """Return the kind of cache that does the same and prefetches."""
-    return type(f"Prefetching{kind.__name__}", (PrefetchingCache, kind), {"__module__": __name__})
+    body = {"__module__": __name__, "_beneath": kind}
+    return type(f"Prefetching{kind.__name__}", (PrefetchingCache, kind), body)

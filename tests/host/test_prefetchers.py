@@ -447,6 +447,49 @@ def test_what_it_does_is_measured(put: Callable[..., Any], loads: Loads) -> None
         assert len(samples) == len(telemetry.PREFETCHED) + 2
 
 
+def test_batches_are_measured_and_sampled_as_without(
+    put: Callable[..., Any], loads: Loads, shelf: Shelf
+) -> None:
+    prefetchers = put()
+    shelf.put(
+        "both",
+        """
+        SEEN = []
+
+        class Both:
+            rate = 1.0
+            interval = 0.01
+
+            def on_batch(self, stats):
+                SEEN.append(("batch", stats.operation, stats.keys))
+
+            def on_sample(self, sample):
+                SEEN.append(("sample", sample.operation, len(sample.found)))
+
+        class Plugin:
+            def __init__(self, options): ...
+
+            @hookimpl
+            def predis_observers(self):
+                return [Both()]
+
+            @hookimpl
+            def predis_samplers(self):
+                return [Both()]
+        """,
+    )
+    module = shelf.module("predis_both_module")
+    with predis.open(configuration("says", "both"), loader=loads) as cache:
+        cache.get_or_load_many([1, 2])
+        for is_open in (True, False):
+            cache._ring.is_open = is_open  # type: ignore[attr-defined]
+            cache.get_many([1, 2, 3])
+        wait_until(lambda: seen(prefetchers["default"]) >= 5)
+    wanted = [("load", 2), ("get", 3), ("get", 3)]
+    for what in ("batch", "sample"):
+        assert [each[1:] for each in module.SEEN if each[0] == what] == wanted
+
+
 def test_while_nothing_pays_batches_pass_by_but_for_short_stretches(
     put: Callable[..., Any], loads: Loads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
