@@ -12,6 +12,13 @@ from msgspec import Meta
 from predis_core.config import ByteSize, Duration, PluginSection, decode_section, load
 from predis_core.errors import ConfigurationError
 
+#: What the message about an unknown key of `[cache]`, and of the top, ends with.
+OF_CACHE = (
+    "(known: capacity, device, host_capacity, host_memory, keys, loader, memory, name, namespaces, "
+    "policy, prefetch, sampling, seed, tier, ttl, value, weigher)"
+)
+OF_TOP = "(known: cache, host, plugins)"
+
 
 class Listen(msgspec.Struct, frozen=True):
     """A plugin's section whose Struct forgot `forbid_unknown_fields`."""

@@ -29,7 +29,7 @@ from predis_core.config import (
     redacted,
 )
 from predis_core.errors import ConfigurationError
-from tests.support.configurations import Listen, problem, section
+from tests.support.configurations import OF_CACHE, OF_TOP, Listen, problem, section
 
 WHOLE = """
 [host]
@@ -54,11 +54,6 @@ required = false
 window = 2000
 """
 SMALL = "[cache]\ncapacity = 5\n"
-OF_CACHE = (
-    "(known: capacity, device, host_capacity, host_memory, keys, loader, memory, name, namespaces, "
-    "policy, prefetch, sampling, seed, tier, ttl, value, weigher)"
-)
-OF_TOP = "(known: cache, host, plugins)"
 
 
 @pytest.fixture

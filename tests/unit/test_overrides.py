@@ -20,13 +20,8 @@ from predis_core.config import (
     decode_section,
     load,
 )
-from tests.support.configurations import Listen, problem, section, section_problem
+from tests.support.configurations import OF_CACHE, OF_TOP, Listen, problem, section, section_problem
 
-OF_CACHE = (
-    "(known: capacity, device, keys, loader, memory, name, namespaces, policy, sampling, seed, "
-    "ttl, value, weigher)"
-)
-OF_TOP = "(known: cache, host, plugins)"
 CACHE: dict[str, Any] = {
     "cache": {"capacity": 5, "value": {"kind": "rows", "dtype": "int64", "shape": [2]}}
 }
