@@ -181,12 +181,12 @@ def warmup(configuration: Path | None, policy: str | None) -> None:
     chosen = opening.policy_of(_with_policy(decoded, policy))
     section = decoded.cache
     store = opening.store_of(section.value)
-    keys = section.keys or store.default_keys
     begin = clock.stopwatch()
     weighed, sampled = section.memory is not None, section.sampling is not None
     warm(chosen, store, section.keys, weighed=weighed, sampled=sampled)
     seconds = (clock.stopwatch() - begin) / clock.NANOSECONDS
-    click.echo(f"policy {chosen.name}, {keys} keys, {store}: ready after {seconds:.1f} s")
+    kind = section.key_kind
+    click.echo(f"policy {chosen.name}, {kind} keys, {store}: ready after {seconds:.1f} s")
 
 
 def _with_policy(decoded: Configuration, policy: str | None) -> Configuration:

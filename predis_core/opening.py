@@ -105,13 +105,12 @@ def plan_of(configuration: Configuration) -> MemoryPlan:
         devices.check(
             section.device,
             store,
-            section.keys or store.default_keys,
+            section.key_kind,
             sampled=section.sampling is not None,
         )
-        keys = section.keys or store.default_keys
         tier = building.tier_wish(
             store,
-            keys,
+            section.key_kind,
             section.host_capacity,
             section.host_memory,
             # What a plugin registers is not known before it is started; it is as large.
@@ -122,7 +121,7 @@ def plan_of(configuration: Configuration) -> MemoryPlan:
             policies.get(section.policy),
             store,
             tier,
-            key_refs=keys != "int64",
+            key_refs=section.key_kind != "int64",
             capacity=section.capacity,
             memory=planning.checked(store, section.memory, weigher),
         )[1]

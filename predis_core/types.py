@@ -218,12 +218,17 @@ class AccessBatch(msgspec.Struct, frozen=True, eq=False):
         words: int64[n], `keys` itself for int64 keys; for other kinds a hash of each, the same for
             equal keys of a cache.
         hits: bool[n], which were in the cache.
+        used: bool[n], which of them were there because they had been loaded ahead, and had not been
+            asked for since; None: none.
+        late: bool[n], which were being loaded ahead when they were asked for; None: none.
     """
 
     cache: str
     keys: Any
     words: Any
     hits: Any
+    used: Any = None
+    late: Any = None
 
 
 class PrefetchStats(msgspec.Struct, frozen=True, kw_only=True):

@@ -217,6 +217,11 @@ class CacheConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     namespaces: dict[_Name, NamespaceConfig] = {}
     prefetch: PrefetchConfig = PrefetchConfig()
 
+    @property
+    def key_kind(self) -> str:
+        """The kind of the keys, also where none is given."""
+        return self.keys or ("any" if isinstance(self.value, ObjectsValue) else "int64")
+
 
 class PluginSection:
     """A plugin's section, not decoded yet: only the plugin's own Struct tells what is secret.

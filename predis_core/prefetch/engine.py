@@ -187,8 +187,18 @@ class Engine:
         for owner in self.ledger.harmed(words, hits):
             self.members[owner].harmful += 1
             self.members[owner].credit.harmed()
-        if late := self._judge(self.ledger.settle(words, hits, number)):
-            self._touch(part_of(keys_of(batch), np.isin(batch.words, late)))
+        used, late = self._judge(self.ledger.settle(words, hits, number))
+        if used or late:
+            batch = AccessBatch(
+                batch.cache,
+                batch.keys,
+                batch.words,
+                batch.hits,
+                _among(used, words),
+                _among(late, words),
+            )
+        if late:
+            self._touch(part_of(keys_of(batch), batch.late))
         self._judge(self.ledger.age())
         for member in self.members:
             member.observe(batch)
@@ -278,15 +288,17 @@ class Engine:
         candidates.sort(key=lambda each: -each.score)
         return proposed, candidates
 
-    def _judge(self, verdicts: Iterable[Verdict]) -> list[int]:
-        """Count what became of guesses, and have it paid; return those that came late."""
-        late = []
+    def _judge(self, verdicts: Iterable[Verdict]) -> tuple[list[int], list[int]]:
+        """Count what became of guesses, have it paid; return the used ones, and the late ones."""
+        used: list[int] = []
+        late: list[int] = []
         for owner, outcome, word in verdicts:
             member = self.members[owner]
             member.counts[outcome] += 1
             if outcome is Outcome.USED:
                 member.credit.used()
                 self.budget.need(1)
+                used.append(word)
             elif outcome is Outcome.UNUSED:
                 self.budget.waste()
             elif outcome is Outcome.SHADOW_USED:
@@ -297,7 +309,15 @@ class Engine:
                 member.credit.back()
                 if outcome is Outcome.LATE:
                     late.append(word)
-        return late
+        return used, late
+
+
+def _among(some: list[int], words: list[int]) -> Bools | None:
+    """Return which words are among some; None if there are not any."""
+    if not some:
+        return None
+    chosen = set(some)
+    return np.array([word in chosen for word in words], bool)
 
 
 def keys_of(batch: AccessBatch) -> Keys:

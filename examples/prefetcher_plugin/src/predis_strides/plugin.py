@@ -41,4 +41,4 @@ class Strides:
 
     @hookimpl
     def predis_prefetchers(self, cache: CacheView) -> list[Stride]:
-        return [Stride()] if cache.config.keys in (None, "int64") else []
+        return [Stride()] if cache.config.key_kind == "int64" else []
