@@ -45,7 +45,7 @@ GPU_TESTS  = $(shell grep -rl --include='*.py' 'mark\.gpu' tests)
 # More arguments for `python -m benchmarks.gpu`.
 GPU_ARGS ?=
 
-.PHONY: help setup demo test lint format bench instructions compare-policies soak gpu-wheels gpu-env \
+.PHONY: help setup demo test lint format bench instructions compare-policies compare-prefetch soak gpu-wheels gpu-env \
     gpu-test gpu-bench docs clean
 
 help: ## show this list
@@ -79,6 +79,9 @@ instructions: $(STAMP) ## count the instructions of every verb under valgrind; o
 
 compare-policies: $(STAMP) ## every policy beside libcachesim's, on TRACES=DIR; tables and plots into docs/explanation
 	@$(BIN)/python -m benchmarks.eviction $(if $(TRACES),--traces "$(TRACES)") $(COMPARE_ARGS)
+
+compare-prefetch: $(STAMP) ## lru with prefetch beside lru without, on TRACES=DIR (half an hour a million requests)
+	@$(BIN)/python -m benchmarks.prefetch --traces "$(TRACES)" $(COMPARE_ARGS)
 
 soak: $(STAMP) ## SOAK_STEPS (100,000) of the state machine; threads, SOAK_SECONDS (60) for each case
 	@SOAK_SECONDS=$(SOAK_SECONDS) SOAK_STEPS=$(SOAK_STEPS) \

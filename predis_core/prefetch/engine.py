@@ -24,7 +24,7 @@ from predis_core.types import AccessBatch, PrefetchStats
 SHADOWS = 256
 """Proposals of a cache that are followed at a time without being loaded."""
 
-_SHORTEST, _LONGEST = 1_000, 20_000
+_SHORTEST, _LONGEST = 64, 20_000
 """Accesses for which a guess may stay unused, at least and at most; else, the cache's capacity."""
 
 _PENDING = 8
@@ -50,6 +50,10 @@ class Proposals(NamedTuple):
     confidences: npt.NDArray[np.float64]
 
 
+_NO_KEYS = Keys(np.empty(0, np.int64))
+_NO_PROPOSALS = Proposals(_NO_KEYS, np.empty(0))
+
+
 def checked(predict: Callable[[int], Any]) -> Callable[[int, Encode], Proposals]:
     """Return what asks a prefetcher, and refuses an answer that is none.
 
@@ -62,6 +66,8 @@ def checked(predict: Callable[[int], Any]) -> Callable[[int, Encode], Proposals]
         answer = predict(limit)
         if not isinstance(answer, tuple) or len(answer) != 2:
             raise ValueError(f"predict: expected (keys, confidences), got {answer!r}")
+        if not len(answer[0]) and not len(answer[1]):  # most of the time
+            return _NO_PROPOSALS
         keys, confidences = encode(answer[0]), np.asarray(answer[1], np.float64)
         if confidences.shape != (len(keys.words),):
             raise ValueError(
@@ -130,9 +136,6 @@ class Plan(NamedTuple):
 
     keys: Keys
     owners: list[int]
-
-
-_NO_KEYS = Keys(np.empty(0, np.int64))
 
 
 class _Candidate(NamedTuple):
@@ -209,10 +212,13 @@ class Engine:
         pending = self.ledger.pending
         room = min(self.budget.room(now, pending), most or self._batch, sum(left))
         room = max(0, min(room, self._most_pending - pending))
-        useful = min(room + SHADOWS - self.ledger.shadows, self._batch)
-        if useful <= 0:
+        shadows = min(SHADOWS - self.ledger.shadows, self._batch)
+        # Who has credit is asked for no more than can be loaded now, for what is proposed and not
+        # loaded is not proposed again; who has none, for what can be followed as shadows.
+        limits = [min(room, each) if each else shadows for each in left]
+        if not any(limits):
             return None
-        proposed, candidates = self._proposed(useful)
+        proposed, candidates = self._proposed(limits)
         chosen: list[_Candidate] = []
         for each in candidates:
             if len(chosen) < room and left[each.owner] > 0:
@@ -266,11 +272,14 @@ class Engine:
 
     # ------------------------------------------------------------------ inside
 
-    def _proposed(self, limit: int) -> tuple[list[Keys], list[_Candidate]]:
-        """Ask every prefetcher; return all keys by owner, and what of them may be loaded."""
+    def _proposed(self, limits: list[int]) -> tuple[list[Keys], list[_Candidate]]:
+        """Ask every prefetcher for so many keys; return all by owner, and what may be loaded."""
         proposed: list[Keys] = []
         found: dict[int, _Candidate] = {}
-        for owner, member in enumerate(self.members):
+        for owner, (member, limit) in enumerate(zip(self.members, limits, strict=True)):
+            if not limit:
+                proposed.append(_NO_KEYS)
+                continue
             answer = member.predict(limit, self._encode)
             keys = answer.keys if isinstance(answer, Proposals) else _NO_KEYS
             proposed.append(keys)

@@ -27,6 +27,7 @@ PUBLIC_MODULES = {
     "predis_core.plugin",
     "predis_core.policies",
     "predis_core.processes",
+    "predis_core.replaying",
     "predis_core.table",
     "predis_core.telemetry",
     "predis_core.testing",

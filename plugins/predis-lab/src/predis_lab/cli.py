@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from predis_lab.ahead_command import Asked, ahead_options, replay_with_prefetch
 from predis_lab.bench.command import bench
 from predis_lab.options import FILE, NEW_FILE, listed, need_writable, print_json, told, writable
 from predis_lab.terminal import Shown, console, progress
@@ -169,6 +170,7 @@ JSON_OPTION = click.option(
     metavar="FILE.html",
     help="Also write a page with the curves and the tables.",
 )
+@ahead_options
 @JSON_OPTION
 def replay(
     traces: tuple[Path, ...],
@@ -187,6 +189,10 @@ def replay(
     sampling: float,
     png: Path | None,
     report: Path | None,
+    prefetch: list[str] | None,
+    loader_latency: float,
+    arrival_rate: float,
+    instantaneous: bool,
     as_json: bool,
 ) -> None:
     """Replay traces: the miss ratio of every policy at every size.
@@ -210,6 +216,16 @@ def replay(
     with told(TraceError, ValueError, usage=True):
         Values.read(value_sizes, costs)
         opened = [open_trace(path, format_, column=column) for path in traces]
+    if prefetch is not None:
+        if value_sizes or costs or expected or curve or png or batch > 1 or seeds > 1:
+            raise click.UsageError(
+                "--prefetch goes with --policies, --sizes, --loader-latency, --arrival-rate, "
+                "--instantaneous, --report and --json, and with no other way to replay"
+            )
+        latency = 0.0 if instantaneous else loader_latency
+        asked = Asked(prefetch, latency, arrival_rate, report, as_json)
+        replay_with_prefetch(opened, policies, sizes, asked)
+        return
     replayed = partial(
         miss_ratio_curve,
         policies=policies,

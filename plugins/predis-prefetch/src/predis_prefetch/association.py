@@ -90,6 +90,8 @@ class Association:
     def predict(self, limit: int) -> tuple[Any, Any]:
         """Return what is expected since the last call, most probable first."""
         count, self._count = self._count, 0
+        if not count:
+            return self._expected.keys[:0], self._expected.confidences[:0]
         order = np.argsort(-self._expected.confidences[:count], kind="stable")
         keys = self._expected.keys[:count][order]
         confidences = self._expected.confidences[:count][order]

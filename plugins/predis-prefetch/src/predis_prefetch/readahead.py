@@ -29,6 +29,7 @@ class Readahead:
     def __init__(self, config: ReadaheadConfig) -> None:
         self._config = config
         self._streams = new_streams(config.streams)
+        self._keys, self._confidences = np.empty(0, np.int64), np.empty(0)
 
     def observe(self, batch: AccessBatch) -> None:
         """Take note of a batch of look-ups."""
@@ -43,6 +44,7 @@ class Readahead:
 
     def predict(self, limit: int) -> tuple[Any, Any]:
         """Return the next keys of scans that went on since the last call."""
-        keys, confidences = np.empty(limit, np.int64), np.empty(limit)
-        count = propose(self._streams, self._config.confidence, keys, confidences)
-        return keys[:count], confidences[:count]
+        if len(self._keys) != limit:
+            self._keys, self._confidences = np.empty(limit, np.int64), np.empty(limit)
+        count = propose(self._streams, self._config.confidence, self._keys, self._confidences)
+        return self._keys[:count].copy(), self._confidences[:count].copy()
