@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Protocol
 
 from predis_core.adapt import Choosing, Curves
 from predis_core.adapt.choosing import INTERVAL
-from predis_core.adapt.sampled import SampledLookups
+from predis_core.adapt.sampled import FollowedTable, SampledLookups
 from predis_core.errors import CacheUnusable
 from predis_core.policies import Policy
 from predis_core.recurring import never, recurring
-from predis_core.table.cpu import CpuTable
 from predis_core.table.interface import CacheTable
 
 if TYPE_CHECKING:
@@ -21,6 +20,14 @@ if TYPE_CHECKING:
     from predis_core.resizing import Turn
 
 logger = logging.getLogger("predis")
+
+
+class SwitchedTable(FollowedTable, Protocol):
+    """A table whose policy may change; `CpuTable` tells what these do."""
+
+    def prepare(self, policy: Policy) -> None: ...
+
+    def switch(self, policy: Policy) -> Iterator[None]: ...
 
 
 class AdaptingFace:
@@ -38,7 +45,7 @@ class AdaptingFace:
 
         def _settle(self) -> None: ...
 
-        def _cpu_table(self, what: str) -> CpuTable: ...
+        def _single(self, what: str) -> Any: ...
 
     _choosing: Choosing | None
     _chosen: Callable[[], Any]
@@ -88,6 +95,7 @@ class AdaptingFace:
                     time.sleep(0)  # lookups go first
                 self._scalars.drop(self)  # type: ignore[arg-type]
 
-    def _switched(self) -> CpuTable:
+    def _switched(self) -> SwitchedTable:
         """Return the table, one that can change its policy."""
-        return self._cpu_table("is no change of policy")
+        table: SwitchedTable = self._single("is no change of policy")
+        return table

@@ -182,11 +182,11 @@ def table(
         lambda: on_cpu(below if is_memory else planned),
         name=name,
         layout=Layout.build(planned.capacity),
-        policy=policy,
+        policy=policy if tier is None else candidates_of(policy)[0],
         seed=seed,
         store=store,
         keys=codec.kind,
-        sampled=sampled,
+        sampled=sampled and tier is not None,
     )
     if tier is None or (is_memory and isinstance(upper, CpuTable)):
         return upper

@@ -78,9 +78,9 @@ class Cache(
         sampling: share of the keys whose lookups are followed in the background, for
             `miss_ratio_curve` and `size_for`; None: of none.
         name: how the cache is called where several are shown.
-        device: "cpu", or a GPU: "cuda:N", or "cuda" for the first. A cache on one has int64 keys,
-            Rows, and one policy, of several the first candidate. "auto": for such a cache the first
-            GPU if it can be used, else the CPU, and the log says why.
+        device: "cpu", or a GPU: "cuda:N", or "cuda" for the first. A cache on one has Rows
+            under keys of kind int64, str or bytes. "auto": for such a cache the first GPU if it
+            can be used, else the CPU, and the log says why.
         host_capacity, host_memory: for Rows under int64 keys: have a tier below hold so many
             entries, or as many as so many bytes hold; `capacity` or `memory` is then what of them
             has copies on the GPU. On the CPU there is the tier only.
@@ -468,7 +468,7 @@ class Cache(
         Raises:
             SnapshotError: naming the key and the type that cannot be written.
             CacheBusy: from within a resize, another snapshot or a restore, as of `codec`.
-            DeviceError: if the cache is on a GPU; so do `restore`, `resize` and `namespace`.
+            DeviceError: over a tier that a plugin made; so does `restore`.
             OSError: if the file cannot be written. Either way, an old one is still there.
         """
         with self._turn:
@@ -494,11 +494,10 @@ class Cache(
 
     def _subject(self) -> Subject:
         self._check()
-        self._cpu_table("are no snapshots")
         self._settle()
         return Subject(
             self.name,
-            self._cpu_table("are no snapshots"),
+            self._inspected(),
             self._store,
             self._codec,
             self._clock,
@@ -540,7 +539,7 @@ class Cache(
             "weigher": self._weigher,
             "seed": self._given_seed,
             "clock": self._clock,
-            "device": devices.CPU,
+            "device": devices.name_of(self._table),
         }
         return type(self)(**same | arguments)
 

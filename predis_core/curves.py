@@ -10,10 +10,9 @@ import numpy as np
 
 from predis_core.adapt import Curves, Drain, MissRatioCurve
 from predis_core.adapt.draining import INTERVAL
-from predis_core.adapt.sampled import SampledLookups
+from predis_core.adapt.sampled import FollowedTable, SampledLookups
 from predis_core.errors import ConfigurationError, CurveError
 from predis_core.recurring import never, recurring
-from predis_core.table.cpu import CpuTable
 from predis_core.table.interface import CacheTable, Int64s
 
 
@@ -27,7 +26,7 @@ class CurveFace:
 
         def _check(self) -> None: ...
 
-        def _cpu_table(self, what: str) -> CpuTable: ...
+        def _single(self, what: str) -> Any: ...
 
     _sampled: SampledLookups
     _curves: Curves | None
@@ -87,9 +86,10 @@ class CurveFace:
         with self._drain.drained(self._followable):
             return curves.size_for(hit_ratio)
 
-    def _followable(self) -> CpuTable:
+    def _followable(self) -> FollowedTable:
         """Return the table, one whose lookups can be followed."""
-        return self._cpu_table("are no sampled lookups")
+        table: FollowedTable = self._single("are no sampled lookups")
+        return table
 
     def _followed(self) -> Curves:
         self._check()

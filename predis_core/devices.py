@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from predis_core.errors import ConfigurationError, DeviceError, PolicyError
 from predis_core.policies import Policy
-from predis_core.policies.choice import candidates_of
 from predis_core.stores import Rows, Store
 from predis_core.table.cpu import CpuTable
 from predis_core.table.cuda.exchange import imported_cupy
@@ -20,10 +19,13 @@ from predis_core.table.layout import Layout
 
 if TYPE_CHECKING:
     from predis_core.table.cuda.device import Device
+    from predis_core.table.cuda.shared import SharedGpuTable
 
 logger = logging.getLogger("predis")
 
 AUTO, CPU = "auto", "cpu"
+KINDS = ("int64", "str", "bytes")
+"""Of keys: those that may be compared while others wait, for that runs no code of a user's."""
 _REHEARSED = 64
 """Entries of the table that is tried out before "auto" is a GPU."""
 
@@ -37,7 +39,7 @@ def check(device: Any, store: Store, keys: str, *, sampled: bool = False) -> Non
         device: as for `Cache`.
         store: what is held per entry.
         keys: kind of the keys.
-        sampled: whether lookups are to be followed.
+        sampled: whether lookups are to be followed, over a tier.
 
     Raises:
         ConfigurationError: naming the argument and the fix.
@@ -56,12 +58,15 @@ def _problem(device: str, store: Store, keys: str, sampled: bool) -> str:
     """Return what a GPU has not, of what is asked for; "" if it has all of it."""
     if type(store) is not Rows:
         return f"value: a cache on {device} holds Rows(dtype, shape), got {store}; use device='cpu'"
-    if keys != "int64":
-        return f"keys: a cache on {device} takes int64 keys, got {keys!r}; use device='cpu'"
+    if keys not in KINDS:
+        return (
+            f"keys: a cache on {device} takes keys of kind int64, str or bytes, got {keys!r}; name "
+            "one of them, or use device='cpu'"
+        )
     if sampled:
         return (
-            f"sampling: a cache on {device} does not follow lookups; leave it out, with the "
-            "plugins that ask for it, or use device='cpu'"
+            f"sampling: a cache on {device} with a tier below it does not follow lookups; leave it "
+            "out, with the plugins that ask for it, or the tier, or use device='cpu'"
         )
     return ""
 
@@ -88,7 +93,7 @@ def table(
         device: as for `Cache`.
         on_cpu: makes the table on the CPU.
         name: of the cache.
-        layout, policy, seed: of the table; a GPU takes the first of a policy's candidates.
+        layout, policy, seed: of the table.
         store, keys, sampled: as for `check`.
 
     Raises:
@@ -99,11 +104,11 @@ def table(
     check(device, store, keys, sampled=sampled)
     named = _NAME.fullmatch(device)
     if named is not None:
-        return _on_gpu(int(named[1] or 0), layout, policy, seed, store)
+        return _on_gpu(int(named[1] or 0), layout, policy, seed, store, keys)
     if device == AUTO and not _problem(AUTO, store, keys, sampled):
         try:
             _rehearse(policy, seed, store)
-            return _on_gpu(0, layout, policy, seed, store)
+            return _on_gpu(0, layout, policy, seed, store, keys)
         except (DeviceError, PolicyError) as error:
             has_none = isinstance(error.__cause__, ModuleNotFoundError)
             level = logging.INFO if has_none else logging.WARNING
@@ -135,14 +140,28 @@ def _rehearse(policy: Policy, seed: int, store: Store) -> None:
         raise DeviceError("cuda:0 does not hold what is put there in a rehearsal; use device='cpu'")
 
 
-def _on_gpu(number: int, layout: Layout, policy: Policy, seed: int, store: Store) -> CacheTable:
+def _on_gpu(
+    number: int,
+    layout: Layout,
+    policy: Policy,
+    seed: int,
+    store: Store,
+    keys: str = "int64",
+) -> CacheTable:
     gpu = open_gpu(number)
     # What translates policies is of no use to a cache on the CPU.
     from predis_core.table.cuda.shared import SharedGpuTable
 
     assert isinstance(store, Rows)
     row = np.dtype((store.dtype, store.shape))
-    return SharedGpuTable(gpu, layout, candidates_of(policy)[0], seed, row)
+    return SharedGpuTable(gpu, layout, policy, seed, row, key_refs=keys != "int64")
+
+
+def name_of(table: CacheTable) -> str:
+    """Return the name of the device that a table is on, which has none below it."""
+    if isinstance(table, CpuTable):
+        return CPU
+    return f"cuda:{cast('SharedGpuTable', table).device.number}"
 
 
 def open_gpu(number: int) -> Device:

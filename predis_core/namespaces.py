@@ -141,7 +141,7 @@ class NamespaceFace(Resizable):
             with self._capacities:
                 there = self._namespaces.get(name)
                 if there is None:
-                    self._cpu_table("are no namespaces")
+                    self._single("are no namespaces")
                     there = self._make(name, wanted, ttl)
         if differs := there._wish.difference(wanted):
             raise ConfigurationError(

@@ -106,7 +106,7 @@ def plan_of(configuration: Configuration) -> MemoryPlan:
             section.device,
             store,
             section.key_kind,
-            sampled=section.sampling is not None,
+            sampled=section.sampling is not None and _has_tier(section),
         )
         tier = building.tier_wish(
             store,
@@ -130,11 +130,20 @@ def plan_of(configuration: Configuration) -> MemoryPlan:
 
 
 def _check_namespaces(section: CacheConfig) -> None:
-    """Refuse namespaces of a cache on a GPU."""
-    if section.namespaces and section.device not in (devices.AUTO, devices.CPU):
+    """Refuse namespaces of a cache with a tier under a table on a GPU."""
+    if _is_divided_tier(section) and section.device not in (devices.AUTO, devices.CPU):
         raise ConfigurationError(
-            f"namespaces: a cache on {section.device} has none; leave them out, or use device='cpu'"
+            f"namespaces: a cache on {section.device} with a tier below it has none; leave them or "
+            "the tier out, or use device='cpu'"
         )
+
+
+def _is_divided_tier(section: CacheConfig) -> bool:
+    return _has_tier(section) and bool(section.namespaces)
+
+
+def _has_tier(section: CacheConfig) -> bool:
+    return section.host_capacity is not None or section.host_memory is not None
 
 
 def _named(field: str, reference: str) -> Any:
@@ -217,8 +226,8 @@ def _built(
             host_capacity=section.host_capacity,
             host_memory=section.host_memory,
             tier=None if section.tier is None else registry.tier(section.tier),
-            # A GPU has no namespaces.
-            device=devices.CPU if section.namespaces else section.device,
+            # Under a table on a GPU, a tier has no namespaces.
+            device=devices.CPU if _is_divided_tier(section) else section.device,
             **given,
         )
     except PluginError:

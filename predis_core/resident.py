@@ -25,6 +25,7 @@ from predis_core.table.cuda.device import Device
 from predis_core.table.cuda.exchange import Exchange, is_on_gpu, on_host
 from predis_core.table.cuda.shared import SharedGpuTable
 from predis_core.table.interface import CacheTable, Keys, Reason
+from predis_core.table.keys import KeyCodec
 from predis_core.tiers.tiered import TieredTable
 from predis_core.types import Evicted
 
@@ -53,6 +54,7 @@ class ResidentFace:
         _table: SharedGpuTable
         _store: Rows
         _clock: Clock
+        _codec: KeyCodec
         _intake: Intake
         _loads: Loads
         _listeners: Listeners
@@ -64,7 +66,7 @@ class ResidentFace:
         def _lifetimes(self, ttl: Any, n: int) -> Any: ...
 
     @property
-    def _exchange(self) -> Exchange:
+    def _lending(self) -> Exchange:
         exchange = self._table.device.exchange
         assert exchange is not None
         return exchange
@@ -74,12 +76,12 @@ class ResidentFace:
             return super().get_many(keys, out=out)  # type: ignore[misc]
         self._check()
         like = keys if _is_resident(keys) else out
-        with self._exchange.beside(like):
+        with self._lending.beside(like):
             batch = self._batch_of(keys)
             n = len(batch.words)
-            rows = self._room(n) if out is None else self._written(out, n)
+            rows = self._blank(n) if out is None else self._written(out, n)
             hit = self._table.fetch(batch, self._clock.monotonic(), rows, zero=out is None)
-            give = self._exchange.give
+            give = self._lending.give
             return (give(rows, like) if out is None else out), give(hit, like)
 
     def set_many(
@@ -91,7 +93,7 @@ class ResidentFace:
             )
         self._check()
         like = keys if _is_resident(keys) else values
-        with self._exchange.beside(like):
+        with self._lending.beside(like):
             batch = self._batch_of(keys)
             n = len(batch.words)
             rows = self._rows(values, n)
@@ -101,7 +103,7 @@ class ResidentFace:
             inserted = self._intake.put(
                 batch, rows, now, deadlines_of(lifetimes, now, n), want_removed=return_evicted
             )
-            stored = self._exchange.give(inserted.stored, like)
+            stored = self._lending.give(inserted.stored, like)
         if self._table.is_sealed:
             self._check()  # it was closed meanwhile
         if not return_evicted:
@@ -135,9 +137,9 @@ class ResidentFace:
 
     def _asked(self, keys: Any, verb: _Verb) -> Any:
         self._check()
-        with self._exchange.beside(keys):
+        with self._lending.beside(keys):
             mask = verb(self._table, self._batch_of(keys), self._clock.monotonic())
-            return self._exchange.give(mask, keys)
+            return self._lending.give(mask, keys)
 
     def get_or_load_many(
         self, keys: Any, loader: Any = None, *, ttl: Any = None, missing: Any = "raise"
@@ -147,14 +149,14 @@ class ResidentFace:
                 keys, loader, ttl=ttl, missing=missing
             )
         self._check()
-        load, give = self._demanded(loader, missing), self._exchange.give
+        load, give = self._demanded(loader, missing), self._lending.give
         device = self._table.device
         call = self._loads.begin()
         try:
-            with self._exchange.beside(keys):
+            with self._lending.beside(keys):
                 batch = self._batch_of(keys)
                 lifetimes = self._lifetimes(ttl, len(batch.words))
-                rows = self._room(len(batch.words))
+                rows = self._blank(len(batch.words))
                 found = self._table.fetch(batch, self._clock.monotonic(), rows, zero=True)
                 places = self._missed(found)
                 there = device.take(places, np.int64)
@@ -166,11 +168,11 @@ class ResidentFace:
                 known = self._loads.fill(call, asked, values, none, load, lives)
                 if missing == "raise" and not known.all():
                     raise MissingKeys(list(dict.fromkeys(asked.words[~known].tolist())))
-                with self._exchange.beside(keys):
+                with self._lending.beside(keys):
                     loaded = device.take(values, values.dtype)
                     rows[there] = loaded.reshape(values.shape)
                     found[there] = device.take(known, bool)
-            with self._exchange.beside(keys):
+            with self._lending.beside(keys):
                 filled = give(rows, keys)
                 return filled if missing == "raise" else (filled, give(found, keys))
         finally:
@@ -189,8 +191,13 @@ class ResidentFace:
         """Return keys as the table takes them, on the GPU."""
         if not _is_resident(keys):
             host: Keys = self._encode(keys)  # type: ignore[attr-defined]
-            return Keys(self._table.device.take(host.words, np.int64))
-        array = self._exchange.take(keys, "keys", KeyKindError)
+            return Keys(self._table.device.take(host.words, np.int64), host.refs)
+        if self._codec.has_refs:
+            raise KeyKindError(
+                f"keys: this cache takes {self._codec.kind} keys, got an array of the GPU; pass "
+                "keys of the host"
+            )
+        array = self._lending.take(keys, "keys", KeyKindError)
         if array.ndim != 1:
             raise KeyKindError(
                 f"keys: expected one dimension, got shape {array.shape}; pass keys.ravel()"
@@ -206,7 +213,7 @@ class ResidentFace:
         """Return values as the table takes them; those of the host are checked as ever."""
         if not _is_resident(values):
             return self._store.admit(values, n)
-        array = self._exchange.take(values, "values", ValueShapeError)
+        array = self._lending.take(values, "values", ValueShapeError)
         wanted = (n, *self._store.shape)
         if array.shape != wanted:
             raise ValueShapeError(
@@ -219,7 +226,7 @@ class ResidentFace:
             )
         return array
 
-    def _room(self, n: int) -> Any:
+    def _blank(self, n: int) -> Any:
         """Return room on the GPU for the rows of a batch."""
         store = self._store
         if store.dtype.kind not in "biufc":
@@ -237,7 +244,7 @@ class ResidentFace:
                 "out: the keys lie on the GPU and this does not; pass an array of the GPU, or keys "
                 "of the host"
             )
-        array = self._exchange.take(out, "out", ValueShapeError)
+        array = self._lending.take(out, "out", ValueShapeError)
         wanted = (n, *self._store.shape)
         if array.shape != wanted or array.dtype != self._store.dtype:
             raise ValueShapeError(
@@ -249,7 +256,7 @@ class ResidentFace:
     def _overrule(self, batch: Keys) -> None:
         """Keep loads under way from storing these keys; only then the host has to know them."""
         if self._loads.under_way:
-            self._loads.overrule(Keys(self._table.device.give(batch.words)))
+            self._loads.overrule(Keys(self._table.device.give(batch.words), batch.refs))
 
 
 class CarriedFace:
@@ -265,8 +272,8 @@ class CarriedFace:
         if not _is_resident(out):
             return self._carried("get_many", keys, out=out)
         values, hit = super().get_many(_on_host(keys))  # type: ignore[misc]
-        with self._exchange.beside(out):
-            array = self._exchange.take(out, "out", ValueShapeError)
+        with self._lending.beside(out):
+            array = self._lending.take(out, "out", ValueShapeError)
             if array.shape != values.shape or array.dtype != values.dtype:
                 raise ValueShapeError(
                     f"out: expected an array of {values.dtype} {values.shape}, got {array.dtype} "
@@ -274,7 +281,7 @@ class CarriedFace:
                 )
             places = np.flatnonzero(hit)
             array[self._raised(places)] = self._raised(values[places])
-            return out, self._exchange.give(self._raised(hit), out)
+            return out, self._lending.give(self._raised(hit), out)
 
     def set_many(self, keys: Any, values: Any, **options: Any) -> Any:
         return self._carried("set_many", keys, values, **options)
@@ -297,15 +304,15 @@ class CarriedFace:
         if not _is_resident(keys):
             return result
         several = result if isinstance(result, tuple) else (result,)
-        with self._exchange.beside(keys):
+        with self._lending.beside(keys):
             shown = tuple(
-                self._exchange.give(self._raised(each), keys) if type(each) is np.ndarray else each
+                self._lending.give(self._raised(each), keys) if type(each) is np.ndarray else each
                 for each in several
             )
         return shown if isinstance(result, tuple) else shown[0]
 
     @property
-    def _exchange(self) -> Exchange:
+    def _lending(self) -> Exchange:
         exchange = self._gpu.exchange
         assert exchange is not None
         return exchange

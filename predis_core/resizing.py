@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -18,13 +18,14 @@ from predis_core.table.cpu import CpuTable
 from predis_core.table.interface import CacheTable
 from predis_core.table.keys import KeyCodec
 from predis_core.table.layout import Layout
-from predis_core.table.moving import Move
 from predis_core.tiers.tiered import TieredTable
 from predis_core.types import TierStats
 
 if TYPE_CHECKING:
     from predis_core.native import Scalars
+    from predis_core.snapshot.subject import Inspected
     from predis_core.table.context import Context
+    from predis_core.table.cuda.shared import SharedGpuTable
 
 _resident: Any = Deferred("predis_core.resident")
 """Of no use to a cache on the CPU."""
@@ -124,9 +125,8 @@ class Resizable:
                 )
             if capacity == old.layout.slots:
                 return ResizeReport(0, 0, 0.0)
-            move = Move(
-                old, self._made(capacity), self._listeners.tell if self._listeners else None
-            )
+            tell = self._listeners.tell if self._listeners else None
+            move = old.move_to(self._made(capacity), tell)
             if not move.begin():
                 raise CacheBusy(
                     f"cache {self.name!r}: it cannot be resized while entries are pinned; leave "
@@ -135,9 +135,11 @@ class Resizable:
             self._settle()
         return ResizeReport(*move.totals(), (stopwatch() - begin) / NANOSECONDS)
 
-    def _made(self, capacity: int) -> CpuTable:
+    def _made(self, capacity: int) -> Any:
         """Return an empty table like the present one."""
         old, key_refs = self._resized(), self._codec.has_refs
+        if not isinstance(old, CpuTable):
+            return old.like(Layout.build(capacity))
         planned = planning.plan(
             old.given,
             self._store,
@@ -160,31 +162,43 @@ class Resizable:
 
     def _settle(self) -> None:
         """Carry over what is left to be, also by a resize that was interrupted."""
-        move = self._resized()._move
+        move = getattr(self._table, "_move", None)
         if move is not None:
             for _ in move.steps(self._clock.monotonic):
                 pass
             self._intake.table = self._table = move.successor
             self._scalars.drop(self)
 
-    def _resized(self) -> CpuTable:
+    def _resized(self) -> CpuTable | SharedGpuTable:
         """Return the table, one whose entries can move to another."""
-        return self._cpu_table("is no resize")
+        return self._single("is no resize")
 
-    def _cpu_table(self, what: str) -> CpuTable:
-        """Return the table, which has to be on the CPU.
+    def _single(self, what: str) -> CpuTable | SharedGpuTable:
+        """Return the table, below which there has to be no other.
 
         Args:
             what: there, and nowhere else, for the message.
 
         Raises:
-            DeviceError: if it is on a GPU, or there is a tier below it.
+            DeviceError: if there is a tier below it.
         """
-        if isinstance(self._table, CpuTable):
-            return self._table
         if isinstance(self._table, TieredTable):
             raise DeviceError(
                 f"cache {self.name!r} has a tier below it, where there {what}; leave the tier out, "
                 "or use device='cpu' with host memory only"
             )
-        raise DeviceError(f"cache {self.name!r} is on a GPU, where there {what}; use device='cpu'")
+        return cast("CpuTable | SharedGpuTable", self._table)
+
+    def _inspected(self) -> Inspected:
+        """Return the table that holds every entry, one that snapshots can look into.
+
+        Raises:
+            DeviceError: if that is a tier of somebody else's.
+        """
+        table = self._table.lower if isinstance(self._table, TieredTable) else self._table
+        if isinstance(self._table, TieredTable) and not isinstance(table, CpuTable):
+            raise DeviceError(
+                f"cache {self.name!r} has a tier {self._table.name!r} below it, of which there are "
+                "no snapshots; take the tier 'memory', or leave it out"
+            )
+        return cast("Inspected", table)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from predis_core.table.cpu import CpuTable
-from predis_core.table.interface import Counter
+from predis_core.table.interface import CacheTable, Counter
 
 _TURNS = 10
 """Turns that have to be calm in a row."""
@@ -19,7 +18,7 @@ class Calm:
         self._is_on = False
         self._turns = self._lookups = self._left = 0
 
-    def turn(self, table: CpuTable) -> bool:
+    def turn(self, table: CacheTable) -> bool:
         """Return whether it is calm: that begins slowly, and ends at once."""
         counters, capacity = table.counters(), table.newest.layout.slots
         lookups = counters[Counter.HITS] + counters[Counter.MISSES] - self._lookups

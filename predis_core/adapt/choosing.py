@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from predis_core.adapt.calm import Calm
 from predis_core.adapt.choice import Choice
-from predis_core.adapt.sampled import SampledLookups
+from predis_core.adapt.sampled import FollowedTable, SampledLookups
 from predis_core.policies import Policy
 from predis_core.policies.choice import rest_of
-from predis_core.table.cpu import CpuTable
 from predis_core.table.interface import Counter
 
 INTERVAL = 0.1
@@ -36,7 +35,7 @@ class Choosing:
         seed: int64, the table's.
     """
 
-    def __init__(self, lookups: SampledLookups, table: CpuTable, seed: int) -> None:
+    def __init__(self, lookups: SampledLookups, table: FollowedTable, seed: int) -> None:
         self._lookups, self._seed = lookups, seed
         self._choice: Choice | None = None
         self._begin, self._rest, self._calm = table.policy, rest_of(table.given), Calm()
@@ -54,7 +53,7 @@ class Choosing:
         """Choose anew from the next turn on, beginning with the present choice; in any thread."""
         self._forgets = True
 
-    def turn(self, table: CpuTable) -> Policy:
+    def turn(self, table: FollowedTable) -> Policy:
         """Take what was noted, and return the policy that suits best.
 
         To be called every `INTERVAL`; while nothing has to leave the table, it follows nothing.
@@ -87,18 +86,18 @@ class Choosing:
             return self._rest
         return self._begin if self._choice is None else self._choice.best
 
-    def prepare(self, table: CpuTable) -> None:
+    def prepare(self, table: FollowedTable) -> None:
         """Have the kernels of all candidates compiled, or loaded."""
         self._followed(table)
 
-    def _followed(self, table: CpuTable) -> Choice:
+    def _followed(self, table: FollowedTable) -> Choice:
         if self._choice is None:
             capacity = table.newest.layout.slots
             self._choice = Choice(table.candidates, self._begin, capacity, 1.0, self._seed)
             self._choice.prepare()
         return self._choice
 
-    def _take(self, table: CpuTable) -> None:
+    def _take(self, table: FollowedTable) -> None:
         choice = self._followed(table)
         since = max(self._since, self._until - _ROOM)
         noted = self._lookups.read(table, since, choice.rate, self._until)
@@ -106,5 +105,5 @@ class Choosing:
         self._idle = len(noted.words) / _PER_SECOND - 2 * INTERVAL
 
 
-def _evictions(table: CpuTable) -> int:
+def _evictions(table: FollowedTable) -> int:
     return table.counters()[Counter.EVICTIONS]

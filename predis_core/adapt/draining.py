@@ -13,9 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from predis_core.adapt.estimate import NOTHING, Truth
-from predis_core.adapt.sampled import Consumer, SampledLookups
+from predis_core.adapt.sampled import Consumer, FollowedTable, SampledLookups
 from predis_core.policies import Policy
-from predis_core.table.cpu import CpuTable
 from predis_core.table.interface import Counter
 
 INTERVAL = 0.05
@@ -49,7 +48,7 @@ class Drain:
     def __init__(
         self,
         lookups: SampledLookups,
-        table: CpuTable,
+        table: FollowedTable,
         consumers: Sequence[Consumer],
         room: int = 0,
     ) -> None:
@@ -66,7 +65,7 @@ class Drain:
         self._lock = threading.RLock()
         lookups.want(table, "core", self._rate, self._room)
 
-    def drain(self, present: Callable[[], CpuTable]) -> None:
+    def drain(self, present: Callable[[], FollowedTable]) -> None:
         """Have the consumers take what was noted when this was called before.
 
         What was noted since may not be written yet: a kernel counts a lookup first.
@@ -94,7 +93,7 @@ class Drain:
                     consumer.aim(*self._shape)
 
     @contextlib.contextmanager
-    def drained(self, present: Callable[[], CpuTable]) -> Iterator[None]:
+    def drained(self, present: Callable[[], FollowedTable]) -> Iterator[None]:
         """Have the consumers take all that was noted, and nothing more meanwhile."""
         with self._lock:
             self.drain(present)
@@ -110,7 +109,7 @@ class Drain:
         self._unseen -= requests - seen
         return Truth(seen, misses * seen / requests) if requests else NOTHING
 
-    def _slow_down(self, table: CpuTable) -> None:
+    def _slow_down(self, table: FollowedTable) -> None:
         """Have half as many keys noted, as long as these are enough."""
         if self._rate * self._shape[1] < _STEADY:
             return
@@ -125,12 +124,12 @@ def _room_for(rate: float) -> int:
     return max(_FEWEST_WAITING, min(_MOST_WAITING, round(rate * _LOOKUPS_BETWEEN)))
 
 
-def _shape(table: CpuTable) -> tuple[Policy, int]:
+def _shape(table: FollowedTable) -> tuple[Policy, int]:
     """Return a table's policy and capacity, as they are or are about to be."""
     return table.newest.policy, table.newest.layout.slots
 
 
-def _counted(table: CpuTable) -> Truth:
+def _counted(table: FollowedTable) -> Truth:
     """Return what a table counted so far."""
     counters = table.counters()
     return Truth(counters[Counter.HITS] + counters[Counter.MISSES], counters[Counter.MISSES])

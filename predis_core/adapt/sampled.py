@@ -13,12 +13,32 @@ import numpy as np
 
 from predis_core.adapt.estimate import Truth
 from predis_core.policies import Policy
-from predis_core.table.cpu import CpuTable
-from predis_core.table.interface import Bools, Int64s
+from predis_core.table.interface import Bools, CacheTable, Int64s, Sampled
 from predis_core.table.keys import SAMPLE_SPACE, mix, sample_bits, sample_limit
 
 _NEWEST = 1 << 62
 """More than was ever noted."""
+
+
+class FollowedTable(CacheTable, Protocol):
+    """A table that notes the lookups of some keys.
+
+    Attributes:
+        given: the policy, or the choice among several.
+    """
+
+    given: Policy
+
+    def sample_keys(self, rate: float, capacity: int) -> None:
+        """Note the lookups of that share of keys, 0 for none, in a ring of so many at least."""
+        ...
+
+    def drain_sampled(self, since: int) -> tuple[Sampled, int, int]:
+        """Return lookups since an earlier call, what to pass the next time, and how many are lost.
+
+        Args: since, what the earlier call said; 0 at first.
+        """
+        ...
 
 
 class Noted(NamedTuple):
@@ -80,7 +100,7 @@ class SampledLookups:
         self._limits: dict[str, int] = {}
         self._highest = 0
 
-    def want(self, table: CpuTable, who: str, rate: float, capacity: int) -> None:
+    def want(self, table: FollowedTable, who: str, rate: float, capacity: int) -> None:
         """Have that share of the keys noted for somebody; 0: none any longer.
 
         `capacity` is how many lookups may wait to be read; the first who wants any decides.
@@ -90,12 +110,12 @@ class SampledLookups:
         self._highest = max(self._highest, limit)
         table.sample_keys(limit / SAMPLE_SPACE, capacity)
 
-    def noted(self, table: CpuTable) -> int:
+    def noted(self, table: FollowedTable) -> int:
         """Return how many lookups were noted so far, the last of which may just be written."""
         _, until, _ = table.drain_sampled(_NEWEST)
         return until
 
-    def read(self, table: CpuTable, since: int, rate: float, until: int = _NEWEST) -> Noted:
+    def read(self, table: FollowedTable, since: int, rate: float, until: int = _NEWEST) -> Noted:
         """Return what was noted since an earlier reading, which named that, of a rate's keys.
 
         Of what was lost at a higher rate, the share is counted that the lower one has of it.

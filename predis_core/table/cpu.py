@@ -8,7 +8,7 @@ owned, and the second one notices if the keys that share a hash have changed mea
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -341,6 +341,13 @@ class CpuTable(Reading):
             if not self._kernels.pin(self._header, region, words, refs, now, found[part]):
                 raise Sealed
         return found
+
+    def move_to(self, successor: CpuTable, tell: Callable[[Removed], None] | None) -> Move:
+        """Return the way of all entries to another table, which is to take this one's place.
+
+        Args: as for `moving.Move`.
+        """
+        return Move(self, successor, tell)
 
     def succeeding(self, keys: Keys, now: int) -> CpuTable:
         """See `interface.CacheTable`."""

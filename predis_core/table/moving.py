@@ -32,7 +32,7 @@ from predis_core.packed import Packed
 from predis_core.table import header
 from predis_core.table.batches import part_of
 from predis_core.table.interface import Bools, Counter, Entries, Inserted, Int64s, Keys, Removed
-from predis_core.table.layout import WAYS
+from predis_core.table.layout import WAYS, Layout
 from predis_core.table.removals import NO_LOG
 
 if TYPE_CHECKING:
@@ -47,6 +47,26 @@ _BYTES = 4 << 20
 _ENTRY_BYTES = 64  # what looking at an entry takes besides its value
 _SETS_WITH_GIL = 64
 _NEVER = 0  # a time at which nothing has expired
+
+
+def windows(layout: Layout, row_bytes: int, most: int | None = None) -> Iterator[range]:
+    """Return the sets of a table of one region that are carried over in one go.
+
+    Args:
+        layout: of the table.
+        row_bytes: of a value.
+        most: how many sets at most; None: as many as their entries' bytes allow.
+    """
+    (region,) = layout.regions
+    step = max(1, _BYTES // (WAYS * (row_bytes + _ENTRY_BYTES)))
+    step = step if most is None else min(step, most)
+    for start in range(0, region.sets, step):
+        yield range(start, min(start + step, region.sets))
+
+
+def keys_at_once(row_bytes: int) -> int:
+    """Return how many keys are carried at a time at most, for the bytes of their values."""
+    return max(1, _BYTES // max(1, row_bytes))
 
 
 class Past:
@@ -147,21 +167,13 @@ class Move:
             now: returns nanoseconds of the monotonic clock.
         """
         old = self._old
-        for sets in self._windows(old):
+        most = _SETS_WITH_GIL if old._holds_gil else None
+        for sets in windows(old.layout, old._row_bytes, most):
             entries = old.export(_NEVER, sets=sets)
             # What would leave first comes over first, as if it had been there for longest.
             order = np.argsort(-old.levels(entries), kind="stable")
             self._carry(part_of(entries.keys, order), now())
             yield
-
-    @staticmethod
-    def _windows(old: CpuTable) -> Iterator[range]:
-        (region,) = old.layout.regions
-        step = max(1, _BYTES // (WAYS * (old._row_bytes + _ENTRY_BYTES)))
-        if old._holds_gil:
-            step = min(step, _SETS_WITH_GIL)
-        for start in range(0, region.sets, step):
-            yield range(start, min(start + step, region.sets))
 
     def _carry(self, keys: Keys, now: int) -> None:
         """Carry over those keys that the old table holds, by its own references, in this order."""
@@ -169,7 +181,7 @@ class Move:
         for word in (header.DEADLINES, header.COSTS):
             if old._header[word]:
                 new._keep(word, np.int64)
-        size = max(1, min(_KEYS, _BYTES // max(1, old._row_bytes)))
+        size = min(_KEYS, keys_at_once(old._row_bytes))
         for first in range(0, len(keys.words), size):
             self._carry_few(part_of(keys, slice(first, first + size)), now)
 

@@ -101,6 +101,25 @@ def test_what_lies_there_stays_there(
     cache.check_invariants()
 
 
+def test_text_leads_to_rows_that_lie_there(made: Any) -> None:
+    cache: Cache[Any, Any] = Cache(
+        100, value=predis.Rows("float64", ()), policy="lru", keys="str", device="cuda:0"
+    )
+    values, out = made([0.5, 0.25]), made([9.0, 9.0])
+    stored = cache.set_many(["a", "b"], values)
+    assert type(stored) is type(values)
+    assert stored.tolist() == [True, True]
+    rows, hit = cache.get_many(["b", "c"], out=out)
+    assert rows is out
+    assert (out.tolist(), hit.tolist()) == ([0.25, 9.0], [True, False])
+    assert dict(cache.items()) == {"a": 0.5, "b": 0.25}
+    message = "keys: this cache takes str keys, got an array of the GPU; pass keys of the host"
+    for call in (cache.get_many, cache.contains_many, cache.delete_many):
+        with pytest.raises(KeyKindError, match=f"^{re.escape(message)}$"):
+            call(made([1, 2]))
+    cache.check_invariants()
+
+
 def test_no_copy_is_made_of_keys_and_out(
     cache: Cache[Any, Any], cupy: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.concurrency import test_loader_failures, test_loaders, test_threads
@@ -10,9 +12,10 @@ from tests.integration import (
     test_promises,
     test_promises_pins,
     test_promises_removals,
+    test_promises_snapshots,
     test_promises_ttl,
 )
-from tests.integration.test_gpu_faces import takes_any
+from tests.integration.test_gpu_faces import borrowed
 from tests.support.tiers import Tiered
 
 
@@ -22,10 +25,16 @@ def combination() -> Tiered:
     return Tiered("rows", "int64")
 
 
-for _module in (
-    test_faces, test_promises, test_promises_pins, test_promises_removals, test_promises_ttl,
-    test_loaders, test_loader_failures, test_threads,
-):  # fmt: skip
-    for _name, _test in list(vars(_module).items()):
-        if _name.startswith("test_") and takes_any(_test):
-            globals()[f"{_module.__name__.rpartition('.')[2]}_{_name}"] = _test
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where a snapshot goes."""
+    return tmp_path / "cache.snapshot"
+
+
+globals().update(
+    borrowed(
+        test_faces, test_promises, test_promises_pins, test_promises_removals,
+        test_promises_snapshots, test_promises_ttl,
+        test_loaders, test_loader_failures, test_threads,
+    )
+)  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from predis_core.host.registry import Registry
 from predis_core.opening import plan_of
 from predis_core.table.cpu import CpuTable
 from predis_core.table.cuda.shared import SharedGpuTable
-from predis_core.tiers import in_memory
+from predis_core.tiers import TierRequest, in_memory
 from predis_core.tiers.tiered import HINT_EVERY, TieredTable
 from tests.support.gpu import open_on_host
 from tests.support.shelf import Shelf
@@ -247,6 +248,46 @@ def test_what_a_tier_cannot_be_is_refused_by_its_name(refused: str) -> None:
     arguments, message = REFUSED[refused]
     with pytest.raises(ConfigurationError, match="^" + re.escape(message)):
         Cache(10, **{"value": ROWS, "host_capacity": 20, "device": "cpu"} | arguments)
+
+
+def test_a_snapshot_is_of_the_tier_and_fits_a_cache_without_one(tmp_path: Path) -> None:
+    cache, path = filled(), tmp_path / "file"
+    assert cache.snapshot(path).entries == 80
+    other: Cache[int, int] = Cache(100, value=ROWS, policy="lru", device="cpu")
+    assert other.restore(path).restored == 80
+    assert dict(other.items()) == dict(zip(MANY.tolist(), (2 * MANY).tolist(), strict=True))
+    tiered = open_tiered(10, 100, policy="lru", seed=1)
+    tiered[3] = 99  # what it holds stays
+    report = tiered.restore(path)
+    assert (report.restored, report.present) == (79, 1)
+    values, hit = tiered.get_many(MANY)
+    assert hit.all()
+    assert values[3] == 99
+    assert len(above(tiered)) == 10
+    tiered.check_invariants()
+
+
+class Other:
+    """A tier that is no table of the core."""
+
+    def __init__(self, request: TierRequest) -> None:
+        self._table = in_memory(request)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._table, name)
+
+
+def test_of_a_tier_of_somebody_elses_there_are_no_snapshots(tmp_path: Path) -> None:
+    cache = open_tiered(10, 100, tier=Other, name="rows")
+    cache[1] = 2
+    message = (
+        "cache 'rows' has a tier 'Other' below it, of which there are no snapshots; take the tier "
+        "'memory', or leave it out"
+    )
+    for verb in (cache.snapshot, cache.restore):
+        with pytest.raises(DeviceError, match=f"^{re.escape(message)}$"):
+            verb(tmp_path / "file")
+    assert cache[1] == 2
 
 
 def test_what_there_is_not_names_the_way_out() -> None:

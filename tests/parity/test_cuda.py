@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,9 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from predis_core import policies
 from predis_core.policies import Policy
+from predis_core.policies.choice import auto, candidates_of
 from predis_core.table.cuda.host import HostDevice, HostKernels
+from predis_core.table.cuda.referenced import ReferencedTable
 from predis_core.table.cuda.table import GpuTable
 from predis_core.table.interface import Keys
 from predis_core.table.layout import Layout
@@ -19,13 +22,35 @@ from tests.support.counterparts import counterpart
 from tests.support.depth import DEPTH, search
 from tests.support.policies import NARROW, NRU, VALUED, WIDE
 
+AUTO = policies.get("auto")
 CASES = [
     *(Case(policies.get(name), "int64", None) for name in policies.names()),
     *(Case(policy, "int64", None) for policy in (NARROW, NRU)),
     *(Case(policy, "int64", SCALARS) for policy in (WIDE, VALUED)),
     Case(policies.get("s3fifo"), "int64", SCALARS),
     Case(policies.get("lfu"), "int64", VECTORS),
+    Case(policies.get("s3fifo"), "int64", SCALARS, (WIDE, policies.get("lru"))),
+    Case(VALUED, "int64", SCALARS, (policies.get("fifo"),)),
+    Case(candidates_of(AUTO)[0], "int64", None, candidates_of(AUTO)[1:]),
+    Case(policies.get("s3fifo"), "str", SCALARS),
+    Case(policies.get("lru"), "bytes", None, (policies.get("sieve"),)),
 ]
+
+
+class Stepped:
+    """A table that changes its policy in steps, as the CPU's does."""
+
+    def switch(self, policy: Policy) -> Iterator[None]:
+        super().switch(policy)  # type: ignore[misc]
+        yield
+
+
+class SteppedTable(Stepped, GpuTable):  # type: ignore[misc]
+    """Of int64 keys."""
+
+
+class SteppedReferencedTable(Stepped, ReferencedTable):  # type: ignore[misc]
+    """Of other keys."""
 
 
 class GpuTables(Tables):
@@ -37,7 +62,9 @@ class GpuTables(Tables):
     def under_test(self, layout: Layout, seed: int) -> Any:
         row = None if self.case.dtype is None else np.dtype(self.case.dtype)
         device = self.device or HostDevice(self.scheduler, counterpart("g++"))
-        return GpuTable(device, layout, self.case.policy, seed, row)
+        given = auto(self.case.policy, *self.case.reserved) if self.case.reserved else None
+        kind = SteppedReferencedTable if self.codec.has_refs else SteppedTable
+        return kind(device, layout, given or self.case.policy, seed, row)
 
 
 def machine(case: Case, **attributes: Any) -> type[GpuTables]:

@@ -17,6 +17,9 @@ from predis_core.table.cuda.table import GpuTable
 from predis_core.table.interface import Keys
 from predis_core.table.layout import Layout
 from tests.parity.test_cuda import CASES, machine
+from tests.parity.test_gpu_caches import CHOICE
+from tests.parity.test_gpu_caches import long_run as long_run_of_caches
+from tests.parity.test_gpu_caches import machine as machine_of_caches
 from tests.parity.test_tables import Case, long_run
 from tests.support.counterparts import counterpart
 from tests.support.depth import DEPTH
@@ -36,6 +39,13 @@ def gpu() -> CupyDevice:
 def test_long_runs_agree_with_the_reference(gpu: CupyDevice, case: Case) -> None:
     for seed in range(2 * DEPTH):
         long_run(machine(case, device=gpu)(), seed, steps=200)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("policy", "kind"), [(CHOICE, "int64"), ("lru", "str")])
+def test_whole_caches_do_what_those_on_the_cpu_do(gpu: CupyDevice, policy: Any, kind: str) -> None:
+    for seed in range(20 * DEPTH):
+        long_run_of_caches(machine_of_caches(policy, kind)(), seed, steps=20)
 
 
 LARGE = [policies.get(name) for name in ("lru", "s3fifo", "wtinylfu")]

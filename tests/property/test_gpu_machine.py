@@ -18,7 +18,6 @@ from tests.support.gpu import open_on_host
 class GpuMachine(CacheMachine):
     """A cache of numbers."""
 
-    can_resize = False
     policy = "lru"
 
     def make_cache(self) -> Cache[Any, Any]:

@@ -13,7 +13,9 @@ import predis_core as predis
 from predis_core import Cache, devices, policies
 from predis_core.errors import CacheClosed, ConfigurationError, DeviceError
 from predis_core.table.cpu import CpuTable
+from predis_core.table.cuda.host import HostDevice
 from predis_core.table.cuda.shared import SharedGpuTable
+from tests.support.counterparts import counterpart
 from tests.support.gpu import open_on_host
 
 ROWS = predis.Rows("int64")
@@ -29,13 +31,14 @@ REFUSED = {
         "value: a cache on cuda holds Rows(dtype, shape), got Blobs(); use device='cpu'",
     ),
     "other keys": (
-        {"keys": "str"},
-        "keys: a cache on cuda takes int64 keys, got 'str'; use device='cpu'",
+        {"keys": "any"},
+        "keys: a cache on cuda takes keys of kind int64, str or bytes, got 'any'; name one of "
+        "them, or use device='cpu'",
     ),
     "sampling": (
-        {"sampling": 0.5},
-        "sampling: a cache on cuda does not follow lookups; leave it out, with the plugins that "
-        "ask for it, or use device='cpu'",
+        {"sampling": 0.5, "host_capacity": 20},
+        "sampling: a cache on cuda with a tier below it does not follow lookups; leave it out, "
+        "with the plugins that ask for it, or the tier, or use device='cpu'",
     ),
 }
 
@@ -114,34 +117,32 @@ def test_auto_is_the_cpu_where_a_gpu_fails_in_a_rehearsal(
     assert "use device='cpu'" in caplog.text
 
 
-def test_a_gpu_takes_the_first_candidate(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_over_a_tier_takes_the_first_candidate(monkeypatch: pytest.MonkeyPatch) -> None:
     open_on_host(monkeypatch)
-    cache = Cache[int, int](
-        9,
-        value=ROWS,
-        policy=policies.auto(policies.get("lru"), policies.get("fifo")),
-        device="cuda",
-    )
-    assert cache.policy == "lru"
+    given = policies.auto(policies.get("lru"), policies.get("fifo"))
+    for options in ({}, {"host_capacity": 20}):
+        cache = Cache[int, int](9, value=ROWS, policy=given, device="cuda", **options)
+        assert cache.policy == "lru"
+        assert len(cache._table.candidates) == (1 if options else 2)
 
 
-def test_what_a_cache_on_a_gpu_cannot_do_names_the_way_out(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    open_on_host(monkeypatch)
-    cache = Cache[int, int](9, value=ROWS, policy="lru", device="cuda", name="rows")
-    cache[1] = 2
-    for call, what in (
-        (lambda: cache.resize(20), "is no resize"),
-        (lambda: cache.namespace("a"), "are no namespaces"),
-        (lambda: cache.snapshot(tmp_path / "file"), "are no snapshots"),
-        (lambda: cache.restore(tmp_path / "file"), "are no snapshots"),
-    ):
-        message = f"cache 'rows' is on a GPU, where there {what}; use device='cpu'"
-        with pytest.raises(DeviceError, match=f"^{re.escape(message)}$"):
-            call()
-    assert dict(cache.items()) == {1: 2}
-    assert cache.capacity == 9
+def test_namespaces_are_on_the_same_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = []
+
+    def open_gpu(number: int) -> HostDevice:
+        device = HostDevice(compiler=counterpart("g++"))
+        device.number = number
+        opened.append(number)
+        return device
+
+    monkeypatch.setattr(devices, "open_gpu", open_gpu)
+    cache = Cache[int, int](90, value=ROWS, policy="lru", device="cuda:3")
+    space = cache.namespace("a")
+    assert isinstance(space._table, SharedGpuTable)
+    assert opened == [3, 3]
+    space[1] = 2
+    assert dict(space.items()) == {1: 2}
+    assert 1 not in cache
 
 
 def test_single_keys_go_on_in_python_however_often(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,10 +174,18 @@ def test_a_configuration_may_name_a_gpu(monkeypatch: pytest.MonkeyPatch, tmp_pat
     with predis.open({"cache": section}) as cache:
         assert isinstance(cache._table, SharedGpuTable)
     spaces = {"namespaces": {"a": {"capacity": 2}}}
-    with predis.open({"cache": section | spaces | {"device": "auto"}}) as cache:
-        assert isinstance(cache._table, CpuTable)
+    for device in ("cuda:1", "auto"):
+        with predis.open({"cache": section | spaces | {"device": device}}) as cache:
+            space = cache.namespaces()["a"]
+            assert isinstance(space._table, SharedGpuTable)
+            assert (cache.capacity, space.capacity) == (7, 2)
+    tiered = section | spaces | {"host_capacity": 20}
+    for device in ("cpu", "auto"):
+        with predis.open({"cache": tiered | {"device": device}}) as cache:
+            assert isinstance(cache.namespaces()["a"]._table, CpuTable)
     message = (
-        "<dict>: cache.namespaces: a cache on cuda:1 has none; leave them out, or use device='cpu'"
+        "<dict>: cache.namespaces: a cache on cuda:1 with a tier below it has none; leave them or "
+        "the tier out, or use device='cpu'"
     )
     with pytest.raises(ConfigurationError, match=f"^{re.escape(message)}$"):
-        predis.open({"cache": section | spaces})
+        predis.open({"cache": tiered})

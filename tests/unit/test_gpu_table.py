@@ -10,6 +10,7 @@ import pytest
 
 from predis_core import policies
 from predis_core.errors import PolicyError, ValueShapeError
+from predis_core.table.cpu import CpuTable
 from predis_core.table.cuda.host import HostArray, HostDevice
 from predis_core.table.cuda.source import TABLE, words_of
 from predis_core.table.cuda.table import GpuTable
@@ -84,6 +85,37 @@ def test_misses_are_compacted_in_their_order(device: HostDevice, n: int, share: 
     assert np.array_equal(positions[: len(expected)], expected)
 
 
+@pytest.mark.parametrize("capacity", [1, 100, 4_000])
+@pytest.mark.parametrize("n", [0, 1, 31, 1024, 1025, 5000])
+def test_sampled_lookups_are_noted_as_on_the_cpu(device: HostDevice, n: int, capacity: int) -> None:
+    layout, policy = Layout.build(3_000), policies.get("lru")
+    tables = (
+        CpuTable(layout, policy, 5, np.zeros(3_000, np.int64)),
+        GpuTable(device, layout, policy, 5, np.dtype(np.int64)),
+    )
+    keys = Keys(np.arange(0, 2 * n, 2))
+    found: list[Any] = []
+    for each in tables:
+        each.sample_keys(0.3, capacity)
+        each.insert(keys, keys.words, 0)
+        for words in (np.arange(n), keys.words):
+            each.lookup(Keys(words), 0)
+            each.lookup(Keys(words), 0, count=False)
+            each.touch(Keys(words), 0)
+        read = [each.drain_sampled(0)]
+        each.sample_keys(0, capacity)
+        each.lookup(keys, 0)
+        found.append([*read, each.drain_sampled(read[0][1])])
+    for one, other in zip(*found, strict=True):
+        assert one[1:] == other[1:]
+        for left, right in zip(one[0], other[0], strict=True):
+            assert left.tolist() == right.tolist()
+    (noted, until, lost), (rest, _, _) = found[1]
+    assert len(noted.words) + lost == until
+    assert len(noted.words) >= min(capacity, until)
+    assert len(rest.words) == 0
+
+
 @pytest.mark.parametrize("part", [np.s_[::2], np.s_[1:]], ids=["strided", "unaligned"])
 def test_rows_do_not_come_to_an_array_that_would_have_to_be_copied(
     device: HostDevice, part: slice
@@ -98,13 +130,17 @@ def test_rows_do_not_come_to_an_array_that_would_have_to_be_copied(
         table(device).lookup(Keys(np.arange(len(out))), 0, out=out)
 
 
-def test_a_choice_among_policies_is_refused(device: HostDevice) -> None:
-    message = (
-        "policy: 'auto' chooses among several, and a table on a GPU has one; name one of them "
-        "(density, s3fifo, lirs, arc)"
-    )
+def test_a_policy_that_is_no_candidate_is_refused(device: HostDevice) -> None:
+    given = policies.auto(policies.get("lru"), policies.get("fifo"))
+    found = GpuTable(device, Layout.build(100), given, 5, ROW)
+    found.insert(Keys(np.arange(10)), rows(10), 0)
+    message = "policy: the table has room for lru, fifo, not for s3fifo"
     with pytest.raises(PolicyError, match=f"^{re.escape(message)}$"):
-        GpuTable(device, Layout.build(100), policies.get("auto"), 5)
+        found.switch(policies.get("s3fifo"))
+    assert found.policy.name == "lru"
+    found.switch(policies.get("fifo"))
+    assert found.policy.name == "fifo"
+    assert found.contains(Keys(np.arange(10)), 0).all()
 
 
 def test_a_word_that_no_struct_has_is_an_error() -> None:

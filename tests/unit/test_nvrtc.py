@@ -12,7 +12,16 @@ import pytest
 from predis_core import policies
 from predis_core.errors import DeviceError
 from predis_core.policies import Policy
-from predis_core.table.cuda import batch, nvrtc, table
+from predis_core.table.cuda import (
+    batch,
+    inspection,
+    moving,
+    nvrtc,
+    referenced,
+    sampling,
+    switching,
+    table,
+)
 from predis_core.table.cuda.source import source
 from tests.support.counterparts import nvrtc_counterpart
 from tests.support.policies import NARROW, NRU, WIDE
@@ -28,7 +37,7 @@ CASES = [
 ]
 LAUNCHED = {
     name
-    for module in (batch, table)
+    for module in (batch, inspection, moving, referenced, sampling, switching, table)
     for name in re.findall(r'launch\((?:\w+, )?"(\w+)"', Path(module.__file__).read_text("utf-8"))
 }
 

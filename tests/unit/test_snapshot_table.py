@@ -9,15 +9,26 @@ import numpy as np
 import pytest
 
 from predis_core import policies
+from predis_core.policies import Policy
 from predis_core.table import ranking
 from predis_core.table.cpu import CpuTable
+from predis_core.table.cuda.host import HostDevice
+from predis_core.table.cuda.table import GpuTable
 from predis_core.table.interface import Keys, Reason
 from predis_core.table.keys import mix
 from predis_core.table.layout import Layout
 from predis_core.table.reference import ReferenceTable
+from tests.support.counterparts import counterpart
 
 CAPACITIES = (1, 5, 28, 29, 57, 1_000)
 SEED = 12345
+
+
+def gpu(layout: Layout, policy: Policy, seed: int, row: Any) -> GpuTable:
+    return GpuTable(HostDevice(compiler=counterpart("g++")), layout, policy, seed, row)
+
+
+KINDS = pytest.mark.parametrize("kind", [CpuTable, gpu], ids=["cpu", "gpu"])
 
 
 def words(*numbers: int) -> Keys:
@@ -36,10 +47,11 @@ def filled(layout: Layout, policy: str = "lru", kind: Any = CpuTable, n: int | N
     return table
 
 
+@KINDS
 @pytest.mark.parametrize("step", [1, 2, 7, 1_000])
 @pytest.mark.parametrize("capacity", CAPACITIES)
-def test_sets_are_exported_a_few_at_a_time(capacity: int, step: int) -> None:
-    table = filled(Layout.build(capacity, 100))
+def test_sets_are_exported_a_few_at_a_time(capacity: int, step: int, kind: Any) -> None:
+    table = filled(Layout.build(capacity, 100), kind=kind)
     for region in (0, 1):
         whole = table.export(60, region=region)
         sets = table.layout.regions[region].sets
@@ -54,10 +66,11 @@ def test_sets_are_exported_a_few_at_a_time(capacity: int, step: int) -> None:
         assert len(whole.slots) > 0
 
 
+@KINDS
 @pytest.mark.parametrize("capacity", CAPACITIES)
-def test_homes_and_room_are_those_of_the_layout(capacity: int) -> None:
+def test_homes_and_room_are_those_of_the_layout(capacity: int, kind: Any) -> None:
     layout = Layout.build(100, capacity)
-    table = filled(layout, n=max(1, capacity // 2))
+    table = filled(layout, kind=kind, n=max(1, capacity // 2))
     region = layout.regions[1]
     keys = np.random.default_rng(1).integers(-(2**63), 2**63, 200)
     expected = [region.home(mix(word, SEED)).number for word in keys.tolist()]
@@ -76,9 +89,10 @@ def test_homes_and_room_are_those_of_the_layout(capacity: int) -> None:
     assert table.room(region=1).tolist() == room
 
 
+@KINDS
 @pytest.mark.parametrize("policy", ["fifo", "lru", "sieve", "s3fifo"])
-def test_levels_are_the_order_in_which_entries_would_leave(policy: str) -> None:
-    table = filled(Layout.build(28), policy)
+def test_levels_are_the_order_in_which_entries_would_leave(policy: str, kind: Any) -> None:
+    table = filled(Layout.build(28), policy, kind)
     keys = np.arange(28, dtype=np.int64) * 7
     for number in (3, 3, 3, 20, 20, 5, 11):
         table.lookup(words(int(keys[number])), 0)
@@ -113,8 +127,9 @@ def test_guesses_that_were_not_used_leave_first() -> None:
     assert order == [1_001, 1_002, *(7 * n for n in range(10))]
 
 
-def test_levels_count_within_each_set() -> None:
-    table = filled(Layout.build(1_000), "s3fifo")
+@KINDS
+def test_levels_count_within_each_set(kind: Any) -> None:
+    table = filled(Layout.build(1_000), "s3fifo", kind)
     entries = table.export(0)
     levels = table.levels(entries)
     sets = ranking.sets_of_slots(table.layout.regions[0], entries.slots)
@@ -123,8 +138,9 @@ def test_levels_count_within_each_set() -> None:
         assert mine == list(range(len(mine)))
 
 
-def test_a_table_that_is_empty_has_no_levels() -> None:
-    table = CpuTable(Layout.build(10), policies.get("s3fifo"), SEED, np.zeros(10, np.int64))
+@KINDS
+def test_a_table_that_is_empty_has_no_levels(kind: Any) -> None:
+    table = filled(Layout.build(10), "s3fifo", kind, n=0)
     assert table.levels(table.export(0)).tolist() == []
 
 

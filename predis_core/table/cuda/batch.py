@@ -11,7 +11,7 @@ import numpy.typing as npt
 from predis_core.errors import ValueShapeError
 from predis_core.table.cuda.device import Device
 from predis_core.table.cuda.source import BATCH, place_of, words_of
-from predis_core.table.interface import Int64s, Keys
+from predis_core.table.interface import Int64s, Keys, Objects
 
 _AT = place_of(BATCH)
 
@@ -23,7 +23,12 @@ class Batch:
         device: where it is.
         launch: has a number of threads run a kernel, given the words.
         row_bytes: of a value.
-        keys, now: as a verb has them.
+        keys, now, region: as a verb has them.
+
+    Attributes:
+        refs: the keys, for kinds other than int64.
+        left: keys of what left, object[2 * n] by places of the log, if somebody knows them.
+        is_logged: whether what leaves is written down.
     """
 
     def __init__(
@@ -33,8 +38,12 @@ class Batch:
         row_bytes: int,
         keys: Keys,
         now: int,
+        region: int = 0,
     ) -> None:
         self.n = len(keys.words)
+        self.now, self.region, self.refs = now, region, keys.refs
+        self.left: Objects | None = None
+        self.is_logged = False
         self._device = device
         self._launch = launch
         self._row_bytes = row_bytes
@@ -88,6 +97,11 @@ class Batch:
         """Return an array by its name."""
         return self._arrays[name]
 
+    @property
+    def words(self) -> Int64s:
+        """The words, as kernels get them."""
+        return self._words
+
     def launch(self, kernel: str, threads_each: int = 1) -> None:
         """Have a kernel go over the batch, with so many threads for each position."""
         if self.n:
@@ -102,6 +116,7 @@ class Batch:
 
     def make_log(self) -> None:
         """Have room for what leaves: for one position two entries may."""
+        self.is_logged = True
         self.zeros("reasons", np.uint8, 2 * self.n)
         self.room("held", np.int64, 2 * self.n)
         self.room("spent", np.int64, 2 * self.n)

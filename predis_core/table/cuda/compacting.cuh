@@ -1,8 +1,6 @@
 // The positions of misses, in their order. Each warp has a piece of the batch: the first kernel
 // counts each piece's misses, the second begins where those before it end.
 
-constexpr i64 PIECE = 1024;
-
 DEVICE bool is_miss(const Batch& batch, i64 i) { return i < batch.n && !batch.found[i]; }
 
 KERNEL(count_misses) {

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from predis_core.policies.contract import Policy
 from predis_core.table.cuda.exchange import Exchange
 from predis_core.table.interface import Int64s
+from predis_core.table.layout import Record
 
 
 class Kernels(Protocol):
@@ -26,7 +27,13 @@ class Kernels(Protocol):
 
 
 class Device(Protocol):
-    """A memory and its processor; everything happens in the order in which it is asked for."""
+    """A memory and its processor; everything happens in the order in which it is asked for.
+
+    Attributes:
+        number: which of the GPUs it is.
+    """
+
+    number: int
 
     @property
     def exchange(self) -> Exchange | None:
@@ -68,6 +75,6 @@ class Device(Protocol):
         """Return a context whose work follows that of the one before, on whichever stream it is."""
         ...
 
-    def load(self, policy: Policy, row_bytes: int) -> Kernels:
+    def load(self, policy: Policy, row_bytes: int, record: Record | None = None) -> Kernels:
         """Return the program of a table, compiled or from the cache on disk; see `source`."""
         ...

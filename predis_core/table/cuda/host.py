@@ -23,6 +23,7 @@ from predis_core.table.cuda.built import built
 from predis_core.table.cuda.exchange import Exchange
 from predis_core.table.cuda.source import source
 from predis_core.table.interface import Int64s
+from predis_core.table.layout import Record
 
 FLAGS = ("-O2", "-std=c++17", "-shared", "-fPIC", "-fno-strict-aliasing", "-U_FORTIFY_SOURCE")
 _ALIGNMENT, _GARBAGE = 16, 0x5A
@@ -81,6 +82,7 @@ class HostDevice:
     def __init__(self, seed: int = 0, compiler: str = "g++") -> None:
         self._seed = seed
         self._compiler = compiler
+        self.number = 0
         self.exchange: Exchange | None = None
 
     def zeros(self, count: int, dtype: Any) -> HostArray:
@@ -127,14 +129,14 @@ class HostDevice:
         """See `device.Device`: there is no other order."""
         return nullcontext()
 
-    def load(self, policy: Policy, row_bytes: int) -> HostKernels:
+    def load(self, policy: Policy, row_bytes: int, record: Record | None = None) -> HostKernels:
         """See `device.Device`.
 
         Raises:
             PolicyError: if the policy cannot be translated.
             subprocess.CalledProcessError: if the compiler refuses the program.
         """
-        return self.build(source(policy, row_bytes, host=True))
+        return self.build(source(policy, row_bytes, record, host=True))
 
     def build(self, text: str) -> HostKernels:
         """Return the kernels of a program's text, compiled unless they are on disk."""

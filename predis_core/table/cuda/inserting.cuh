@@ -40,7 +40,9 @@ KERNEL(order) {
         batch.last[i] = u32(last);
         batch.order[i] = last == i ? index << 32 | u64(i) : ~0ull;
     }
-    if (thread_number() == 0) table.state[WAS_FULL] = table.counters[SIZE] >= table.capacity;
+    if (thread_number() != 0) return;
+    table.state[SIZE_BEFORE] = table.counters[SIZE];
+    table.state[WAS_FULL] = table.counters[SIZE] >= table.capacity;
 }
 
 KERNEL(spread) {
@@ -63,6 +65,9 @@ struct Placing {
     i32 left;  // entries that left for it
     bool guess;
 };
+
+// What the way was that an entry took, where the batch comes from another table.
+constexpr u8 NOTHING = 0, FREE = 1, FOR_ANOTHER = 2;
 
 // Write down that the entry of a lane leaves, if anybody asked.
 DEVICE void log_entry(const Table& table, const Batch& batch, const Owned& set, Placing& placing,
@@ -162,9 +167,10 @@ DEVICE u8 place(const Table& table, const Batch& batch, Owned& set, Placing& pla
     if (lane < 0) {
         lane = depart(table, set, leaving, (leaving & guesses) != 0, placing.tick, total);
         take_out(table, batch, set, placing, lane, EVICTED, counts);
+        const bool is_conflict = batch.carried == 0 && !table.state[WAS_FULL];
         counts.evictions++;
-        counts.conflicts += !table.state[WAS_FULL];
-        set.conflicts += !table.state[WAS_FULL];
+        counts.conflicts += is_conflict;
+        set.conflicts += is_conflict;
     } else if (live >> lane & 1) {
         take_out(table, batch, set, placing, lane, EXPIRED, counts);
         counts.expirations++;
@@ -174,6 +180,8 @@ DEVICE u8 place(const Table& table, const Batch& batch, Owned& set, Placing& pla
         set.meta = meta_with_value(fresh.at[0] & SLOT_MASK, set.cost, table.parameters);
     counts.size++;
     counts.insertions++;
+    if (batch.carried != 0 && lane_number() == 0)
+        batch.taken[placing.i] = leaving != 0 ? FOR_ANOTHER : live >> lane & 1 ? NOTHING : FREE;
     return INSERTED;
 }
 
@@ -225,8 +233,9 @@ KERNEL(insert) {
             const i64 i = i64(batch.order[next] & 0xffffffffu), word = batch.words[i];
             const u64 hashed = mix(word, table.seed);
             const Home home = home_of(table, hashed);
+            const bool guess = batch.mode & GUESSED || (batch.guesses != 0 && batch.guesses[i]);
             Placing placing = {i, batch.tick + i, word, hashed, home.line, home.fingerprint, 0,
-                               (batch.mode & GUESSED) != 0};
+                               guess};
             const u8 status = insert_one(table, batch, set, placing, counts);
             if (lane_number() == 0) batch.status[i] = status;
         }
@@ -239,10 +248,33 @@ KERNEL(insert) {
     add(&table.counters[EVICTIONS], counts.evictions);
     add(&table.counters[CONFLICTS_COUNT], counts.conflicts);
     add(&table.counters[EXPIRATIONS], counts.expirations);
-    add(&table.counters[REFUSALS], counts.refusals);
+    if (batch.carried == 0)
+        add(&table.counters[REFUSALS], counts.refusals);
+    else
+        add(&batch.carried[1], counts.evictions);
 }
 
 // ---------------------------------------------------------------- removing
+
+// Take an entry out that the eight lanes of a key have found; write it down if anybody asked.
+DEVICE void take_off(const Table& table, const Batch& batch, const Found& found, i64 i, i64 word,
+                     u8 reason, bool is_noted) {
+    const i32 part = lane_number() % PARTS;
+    if (is_noted && batch.reasons != 0) {
+        const i64 at = i * 2;
+        if (part == 0) {
+            batch.reasons[at] = reason + 1;
+            batch.held[at] = word;
+            batch.spent[at] = table.costs != 0 ? table.costs[found.slot] : 0;
+        }
+        if (ROW_BYTES)
+            copy_row(batch.rows + at * ROW_BYTES, table.values + found.slot * ROW_BYTES, part,
+                     PARTS);
+    }
+    if (part != 0) return;
+    i64* line = line_at(table, found.home.number, found.way / WAYS_PER_LINE);
+    atomicAnd((u32*)(line + FLAGS_PART), ~(1u << found.way % WAYS_PER_LINE));
+}
 
 // Remove the key of each position that `unite` names for it.
 KERNEL(remove) {
@@ -255,21 +287,7 @@ KERNEL(remove) {
         const Found found = find(table, word, is_real && united(table, batch, i) == i);
         const bool leaves = found.slot >= 0, is_late = leaves && is_over(found.deadline, batch.now);
         if (part == 0 && is_real) batch.found[i] = leaves && !is_late;
-        if (leaves && batch.reasons != 0) {
-            const i64 at = i * 2;
-            if (part == 0) {
-                batch.reasons[at] = (is_late ? EXPIRED : DELETED) + 1;
-                batch.held[at] = word;
-                batch.spent[at] = table.costs != 0 ? table.costs[found.slot] : 0;
-            }
-            if (ROW_BYTES)
-                copy_row(batch.rows + at * ROW_BYTES, table.values + found.slot * ROW_BYTES, part,
-                         PARTS);
-        }
-        if (part == 0 && leaves) {
-            i64* line = line_at(table, found.home.number, found.way / WAYS_PER_LINE);
-            atomicAnd((u32*)(line + FLAGS_PART), ~(1u << found.way % WAYS_PER_LINE));
-        }
+        if (leaves) take_off(table, batch, found, i, word, is_late ? EXPIRED : DELETED, true);
         deleted += __popc(lanes_where(part == 0 && leaves && !is_late));
         expired += __popc(lanes_where(part == 0 && is_late));
     }

@@ -20,6 +20,7 @@ from predis_core.table.cuda.exchange import Exchange, imported_cupy
 from predis_core.table.cuda.nvrtc import Nvrtc, nvrtc
 from predis_core.table.cuda.source import THREADS, source
 from predis_core.table.interface import Int64s
+from predis_core.table.layout import Record
 
 _THREADS_AT_ONCE = 2048
 """Threads that a processor of a GPU holds at most: with more, kernels take turns by themselves."""
@@ -28,14 +29,20 @@ _PINNED_AT_MOST = 64 << 20
 """Bytes of a result up to which it lies in pinned memory, which the host cannot use otherwise."""
 
 
-def cubin(policy: Policy, row_bytes: int, architecture: str, compiler: Nvrtc) -> bytes:
+def cubin(
+    policy: Policy,
+    row_bytes: int,
+    architecture: str,
+    compiler: Nvrtc,
+    record: Record | None = None,
+) -> bytes:
     """Return the program of a table for one architecture, compiled unless it is on disk.
 
     Raises:
         PolicyError: if the policy cannot be translated.
         DeviceError: if the compiler refuses it.
     """
-    text = source(policy, row_bytes)
+    text = source(policy, row_bytes, record)
     build = partial(_write_cubin, text, architecture, compiler)
     return built(text, f"{architecture}.cubin", build, compiler.version).read_bytes()
 
@@ -117,6 +124,7 @@ class CupyDevice:
                 f"device: there is no cuda:{number} among {count}; name one of "
                 f"{', '.join(f'cuda:{each}' for each in range(count)) or 'none'}, or use 'cpu'"
             )
+        self.number = number
         self._gpu = cupy.cuda.Device(number)
         self.exchange: Exchange | None = Exchange(cupy, number)
         self._latest = 0
@@ -220,7 +228,7 @@ class CupyDevice:
         except self._failures as error:
             raise self._failed(f"room to sort {len(array)} positions", error) from error
 
-    def load(self, policy: Policy, row_bytes: int) -> CupyKernels:
+    def load(self, policy: Policy, row_bytes: int, record: Record | None = None) -> CupyKernels:
         """See `device.Device`.
 
         Raises:
@@ -228,7 +236,7 @@ class CupyDevice:
             DeviceError: if there is no compiler, or it refuses the program.
         """
         compiler = nvrtc((_major(self._cupy),))
-        code = cubin(policy, row_bytes, self._architecture, compiler)
+        code = cubin(policy, row_bytes, self._architecture, compiler, record)
         return CupyKernels(self._cupy, self._gpu, code)
 
 

@@ -106,3 +106,14 @@ DEVICE void add_ghost(Owned& set, u32 ghost) {
     const u32 newer = __shfl_up_sync(WARP, set.ghost, 1);
     set.ghost = lane_number() == 0 ? ghost : lane_number() < WAYS ? newer : 0;
 }
+
+// ---------------------------------------------------------------- room
+
+// How many ways of each of a region's sets an entry may take, to batch.found.
+KERNEL(count_room) {
+    for (i64 index = warp_number(); index < table.sets; index += warps_in_grid()) {
+        const Owned set = load_set(table, index);
+        const i32 room = __popc(lanes_where(set.way >= 0 && !set.live && !set.pinned));
+        if (lane_number() == 0) batch.found[index] = u8(room);
+    }
+}

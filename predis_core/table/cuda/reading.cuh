@@ -103,6 +103,18 @@ KERNEL(peek) {
     }
 }
 
+// Slots of keys to batch.slots, expired or not, or -1; whether they have expired to batch.found.
+KERNEL(locate) {
+    for (i64 first = warp_number() * 4; first < batch.n; first += warps_in_grid() * 4) {
+        const i64 i = first + lane_number() / PARTS;
+        const bool is_real = i < batch.n;
+        const Found found = find(table, is_real ? batch.words[i] : 0, is_real);
+        if (lane_number() % PARTS != 0 || !is_real) continue;
+        batch.slots[i] = found.slot;
+        batch.found[i] = found.slot >= 0 && is_over(found.deadline, batch.now);
+    }
+}
+
 // Pin entries once more for each position; their slots to batch.slots, or -1.
 KERNEL(pin) {
     for (i64 first = warp_number() * 4; first < batch.n; first += warps_in_grid() * 4) {
@@ -121,7 +133,7 @@ KERNEL(unpin) {
         if (batch.slots[i] >= 0) atomicAdd(&table.pins[batch.slots[i]], -1);
 }
 
-// What a region's slots hold, to columns over all slots; dead ones stay as they were.
+// What a region's slots hold, to columns over these; those of free ones stay as they were.
 KERNEL(unpack) {
     const i32 part = lane_number() % PARTS, line = lane_number() / PARTS;
     for (i64 index = warp_number(); index < table.sets; index += warps_in_grid()) {
@@ -132,11 +144,12 @@ KERNEL(unpack) {
         const i32 way = line * WAYS_PER_LINE + part;
         const i64 hot = flags >> (8 * part + 8) & 0xff, slot = home.slot + way;
         const i64 above = load_column(record_at(table, home.number), way);
-        batch.live[slot] = 1;
-        batch.held[slot] = held;
-        batch.metas[slot] = (hot & HOT) | above << HOT_BITS;
-        batch.guesses[slot] = (hot & GUESS) != 0;
-        batch.until[slot] = table.deadlines != 0 ? table.deadlines[slot] : 0;
+        const i64 at = slot - table.first_slot;
+        batch.live[at] = 1;
+        batch.held[at] = held;
+        batch.metas[at] = (hot & HOT) | above << HOT_BITS;
+        batch.guesses[at] = (hot & GUESS) != 0;
+        batch.until[at] = table.deadlines != 0 ? table.deadlines[slot] : 0;
     }
 }
 

@@ -17,8 +17,8 @@ from predis_core.table import layout, sketch
 from predis_core.table.constants import of_policy
 from predis_core.table.cuda.translate import translated
 from predis_core.table.interface import Counter, Int64s, Reason, Status
-from predis_core.table.keys import MIX_FACTORS, MIX_SHIFTS
-from predis_core.table.layout import record_of
+from predis_core.table.keys import MIX_FACTORS, MIX_SHIFTS, SAMPLE_SHIFT, SAMPLE_SPACE
+from predis_core.table.layout import Record, record_of
 
 TABLE = {
     "lines": "i64*",
@@ -31,6 +31,10 @@ TABLE = {
     "sketch": "u8*",
     "sketch_bits": "i64",
     "sketch_limit": "i64",
+    "samples": "i64*",  # a ring of sampled lookups, two words each
+    "samples_mask": "i64",
+    "sample_below": "i64",
+    "sampled": "i64*",  # how many were, so far
     "parameters": "const i64*",
     "state": "i64*",  # see STATE_WORDS
     "seed": "i64",
@@ -50,9 +54,9 @@ BATCH = {
     "mode": "i64",  # see MODES
     "words": "const i64*",
     "values": "u8*",
-    "deadlines": "const i64*",
-    "costs": "const i64*",
-    "veto": "const u8*",
+    "deadlines": "i64*",
+    "costs": "i64*",
+    "veto": "u8*",
     "slots": "i64*",
     "found": "u8*",
     "status": "u8*",
@@ -70,11 +74,20 @@ BATCH = {
     "until": "i64*",
     "sums": "i64*",
     "missed": "i64*",
+    "levels": "u8*",
+    "carried": "i64*",  # of a batch that comes from another table; see `moving.cuh`
+    "taken": "u8*",
 }
-STATE_WORDS = ("WAS_FULL", "ADDITIONS")
+STATE_WORDS = ("WAS_FULL", "ADDITIONS", "SIZE_BEFORE")
 MODES = {"COUNTED": 1, "ABSENT_ONLY": 2, "GUESSED": 4, "FIRST": 8, "ZEROED": 16}
 THREADS = 256
 """Threads of a block."""
+WARP = 32
+"""Threads of a warp, which may own a set."""
+LANES_PER_KEY = 8
+"""Threads that look one key up, or copy a row, together."""
+PIECE = 1024
+"""Positions that a warp counts, or lists, in one go; see `compacting.cuh`."""
 
 _UNITS = {1: "u8", 2: "u16", 4: "u32", 8: "u64", 16: "uint4"}
 _DEVICE = f"""
@@ -108,12 +121,15 @@ def unit_of(row_bytes: int) -> int:
     return next(unit for unit in (16, 8, 4, 2, 1) if row_bytes % unit == 0)
 
 
-def source(policy: Policy, row_bytes: int, *, host: bool = False) -> str:
+def source(
+    policy: Policy, row_bytes: int, record: Record | None = None, *, host: bool = False
+) -> str:
     """Return the program of a table.
 
     Args:
         policy: of the table.
         row_bytes: of a value; 0 for a table without values.
+        record: of a set; the policy's own by default.
         host: for the host's compiler, with CUDA made of fibers, instead of NVRTC.
 
     Raises:
@@ -121,7 +137,7 @@ def source(policy: Policy, row_bytes: int, *, host: bool = False) -> str:
     """
     constants = {
         **_fixed(),
-        **of_policy(policy, record_of(policy)),
+        **of_policy(policy, record or record_of(policy)),
         "VISIBLE": (1 << policy.visible_bits) - 1,
         "ROW_BYTES": row_bytes,
     }
@@ -167,8 +183,11 @@ def _fixed() -> dict[str, int]:
         **{f"MIX_SHIFT_{at}": shift for at, shift in enumerate(MIX_SHIFTS)},
         **{f"MIX_FACTOR_{at}": factor for at, factor in enumerate(MIX_FACTORS)},
         **{f"SKETCH_MULTIPLIER_{at}": each for at, each in enumerate(sketch.MULTIPLIERS)},
+        "PIECE": PIECE,
         "CONFLICTS_COUNT": int(Counter.CONFLICTS),
         "SKETCH_ROWS": sketch.ROWS,
+        "SAMPLE_SHIFT": SAMPLE_SHIFT,
+        "SAMPLE_SPACE": SAMPLE_SPACE,
         "DEADLINE_BIT": layout.WAYS_PER_LINE,
         "HOT_BITS": HOT_BITS,
         "TAG_BITS": TAG_BITS,

@@ -7,3 +7,5 @@
 #include "owned.cuh"
 #include "inserting.cuh"
 #include "compacting.cuh"
+#include "sampling.cuh"
+#include "moving.cuh"
