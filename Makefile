@@ -31,6 +31,9 @@ SOAK_STEPS ?= 100000
 TRACES ?=
 COMPARE_ARGS ?=
 
+# More arguments for `make compare-drift`, for example DRIFT_ARGS="--rivals none --evaluation 5".
+DRIFT_ARGS ?=
+
 # For a machine with a GPU and no network: its Python and system, and what is carried to it.
 GPU_VERSION   ?= 3.12
 GPU_PLATFORMS ?= manylinux_2_28_x86_64 manylinux_2_17_x86_64 manylinux2014_x86_64
@@ -45,8 +48,8 @@ GPU_TESTS  = $(shell grep -rl --include='*.py' 'mark\.gpu' tests)
 # More arguments for `python -m benchmarks.gpu`.
 GPU_ARGS ?=
 
-.PHONY: help setup demo test lint format bench instructions compare-policies compare-prefetch soak gpu-wheels gpu-env \
-    gpu-test gpu-bench docs clean
+.PHONY: help setup demo test lint format bench instructions compare-policies compare-prefetch \
+    compare-drift soak gpu-wheels gpu-env gpu-test gpu-bench docs clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{ printf "make %-16s %s\n", $$1, $$2 }'
@@ -80,8 +83,8 @@ instructions: $(STAMP) ## count the instructions of every verb under valgrind; o
 compare-policies: $(STAMP) ## every policy beside libcachesim's, on TRACES=DIR; tables and plots into docs/explanation
 	@$(BIN)/python -m benchmarks.eviction $(if $(TRACES),--traces "$(TRACES)") $(COMPARE_ARGS)
 
-compare-prefetch: $(STAMP) ## lru with prefetch beside lru without, on TRACES=DIR (half an hour a million requests)
-	@$(BIN)/python -m benchmarks.prefetch --traces "$(TRACES)" $(COMPARE_ARGS)
+.PHONY: help setup demo test lint format bench instructions compare-policies compare-prefetch \
+    compare-drift soak gpu-wheels gpu-env gpu-test gpu-bench docs clean
 
 soak: $(STAMP) ## SOAK_STEPS (100,000) of the state machine; threads, SOAK_SECONDS (60) for each case
 	@SOAK_SECONDS=$(SOAK_SECONDS) SOAK_STEPS=$(SOAK_STEPS) \
