@@ -340,13 +340,16 @@ class Cache(
         call = self._loads.begin()
         try:
             target = self._store.target(len(batch.words))
-            hit = self._table.fetch(batch, self._clock.monotonic(), target.buffer, zero=target.zero)
-            found = hit
+            found = hit = self._fetched(batch, target.buffer, zero=target.zero)
             if not hit.all():
                 found = self._loads.fill(call, batch, target.array, hit, loader, lifetimes)
         finally:
             self._loads.end(call)
         return target.array, hit, found
+
+    def _fetched(self, keys: Keys, out: Any, *, zero: bool) -> Bools:
+        """Look keys up for a call that loads the others; put values into `out`, return the hits."""
+        return self._table.fetch(keys, self._clock.monotonic(), out, zero=zero)
 
     # ------------------------------------------------------------------ what is held
 

@@ -181,8 +181,8 @@ class Loads:
             found |= self.fill(self.begin(), keys, values, ~in_vain, loader, ttl) & in_vain
         return found
 
-    def guess(self, keys: Keys, loader: Loader, ttl: Any, store: Storing) -> None:
-        """Load keys that nobody asked for, and nobody is loading.
+    def guess(self, keys: Keys, loader: Loader, ttl: Any, store: Storing) -> Bools:
+        """Load keys that nobody asked for; return which of them nobody else was loading.
 
         Args:
             keys: distinct ones.
@@ -194,6 +194,7 @@ class Loads:
         """
         load, n = Load(store), len(keys.words)
         self._drive(self.flight(self.begin(), load, keys, np.zeros(n, bool), loader, ttl, n))
+        return load.mine
 
     def demanded(self) -> Load | None:
         """Return a load under way that somebody waits for; None if there is none."""

@@ -98,7 +98,7 @@ class Verb(NamedTuple):
 
 
 _ALWAYS = ("_one", "_encode", "_check")
-_LOADING = ("get_or_load_many", "_demanded", "_filled", "_lifetimes")
+_LOADING = ("get_or_load_many", "_demanded", "_filled", "_fetched", "_lifetimes")
 _VERBS = (
     Verb(words.GET, READS, "get_one", ("get_many", "_get_one")),
     Verb(words.HAS, READS, "has_one", ("contains_many",)),

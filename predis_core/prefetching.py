@@ -14,6 +14,7 @@ from predis_core.errors import ConfigurationError
 from predis_core.host import Session
 from predis_core.hosted import HostedCache
 from predis_core.mapping import K, V
+from predis_core.prefetch import Guessed
 from predis_core.table.interface import Bools, Bytes, Inserted, Keys
 from predis_core.types import PrefetchStats, Sample
 
@@ -46,17 +47,12 @@ class PrefetchingCache(HostedCache[K, V]):
         ring.put(began, batch, hit)
         return values, hit
 
-    def _filled(self, batch: Any, loader: Any, lifetimes: Any) -> tuple[Any, Bools, Bools]:
+    def _fetched(self, keys: Keys, out: Any, *, zero: bool) -> Bools:
+        # Told before what is missing is loaded, so that what follows is loaded at the same time.
         began = self._ring.now
-        values, hit, found = self._beneath._filled(self, batch, loader, lifetimes)
-        self._ring.put(began, batch, hit)
-        return values, hit, found
-
-    async def _afilled(self, batch: Any, loader: Any, lifetimes: Any) -> tuple[Any, Bools, Bools]:
-        began = self._ring.now
-        values, hit, found = await self._beneath._afilled(self, batch, loader, lifetimes)
-        self._ring.put(began, batch, hit)
-        return values, hit, found
+        hit = super()._fetched(keys, out, zero=zero)
+        self._ring.put(began, keys, hit)
+        return hit
 
     def prefetch_stats(self) -> list[PrefetchStats]:
         """Return what each prefetcher did since the cache was opened."""
@@ -86,7 +82,7 @@ class PrefetchingCache(HostedCache[K, V]):
         self._check()
         return self._table.touch(keys, self._clock.monotonic())
 
-    def load_guesses(self, keys: Keys, polite: float) -> tuple[Bools, list[Inserted], int]:
+    def load_guesses(self, keys: Keys, polite: float) -> Guessed:
         """Load keys that nobody loads, and store them as guesses; see `prefetch.Source`."""
         self._check()
         demanded = self._loads.demanded()
@@ -101,9 +97,9 @@ class PrefetchingCache(HostedCache[K, V]):
             inserted.append(self._intake.store(some, values, ttl, veto, cost, guess=True))
 
         assert self._loader is not None
-        self._loads.guess(keys, self._loader, self._ttl, store)
+        claimed = self._loads.guess(keys, self._loader, self._ttl, store)
         stored = inserted[0].stored if inserted else np.zeros(len(keys.words), bool)
-        return stored, inserted, nbytes
+        return Guessed(stored, ~claimed, inserted, nbytes)
 
 
 def _bytes_of(values: npt.NDArray[Any]) -> int:

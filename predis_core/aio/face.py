@@ -266,13 +266,13 @@ class AsyncFace(Generic[K, V]):
         with contextlib.ExitStack() as stack:
             call = self._loads.begin()
             stack.callback(self._loads.end, call)
-            target, now = self._store.target(n), self._clock.monotonic()
+            target = self._store.target(n)
             values, hit = target.array, np.empty(n, bool)
             for part in parts(n, size):
                 if n > size:
                     await asyncio.sleep(0)
                 some = part_of(batch, part)
-                hit[part] = self._table.fetch(some, now, values[part], zero=target.zero)
+                hit[part] = self._fetched(some, values[part], zero=target.zero)
             if hit.all():
                 return values, hit, hit
             stack.pop_all()  # from here on, the load ends the call

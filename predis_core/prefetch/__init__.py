@@ -7,7 +7,7 @@ its guesses, which `ledger` accounts for; `budget` limits what all of them may a
 """
 
 from predis_core.prefetch.engine import Engine, Member, Plan, checked
-from predis_core.prefetch.following import Followed, Following
+from predis_core.prefetch.following import Followed, Following, Guessed
 from predis_core.prefetch.inline import Inline
 
-__all__ = ["Engine", "Followed", "Following", "Inline", "Member", "Plan", "checked"]
+__all__ = ["Engine", "Followed", "Following", "Guessed", "Inline", "Member", "Plan", "checked"]

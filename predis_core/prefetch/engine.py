@@ -238,7 +238,14 @@ class Engine:
 
     # ------------------------------------------------------------------ what became of a plan
 
-    def stored(self, plan: Plan, stored: Bools, batch: int = 0, nbytes: int = 0) -> None:
+    def stored(
+        self,
+        plan: Plan,
+        stored: Bools,
+        batch: int = 0,
+        nbytes: int = 0,
+        elsewhere: Bools | None = None,
+    ) -> None:
         """What a plan has was loaded, and this of it stored.
 
         Args:
@@ -246,15 +253,20 @@ class Engine:
             stored: bool[m].
             batch: the number that batches have, at least, which began when it was there.
             nbytes: what it takes.
+            elsewhere: bool[m], what somebody else was loading by then; None: nothing.
         """
         self.budget.loaded(nbytes)
         words = plan.keys.words
         self.ledger.stored(words[stored].tolist(), batch)
-        rest = part_of(plan.keys, np.flatnonzero(~stored))
-        if len(rest.words):
-            # What is there was set meanwhile. What is not may exist nowhere: that load was wasted,
-            # or who proposes such keys would have them loaded for nothing for ever.
+        places = np.flatnonzero(~stored)
+        rest = part_of(plan.keys, places)
+        if len(places):
+            # What is there was set meanwhile, what others load was asked for. The rest may exist
+            # nowhere: that load was wasted, or who proposes such keys would have them loaded for
+            # nothing for ever.
             there = self._resident(rest)
+            if elsewhere is not None:
+                there = there | elsewhere[places]
             self._judge(self.ledger.drop(rest.words[there].tolist()))
             self._judge(self.ledger.drop(rest.words[~there].tolist(), Outcome.UNUSED))
 

@@ -13,7 +13,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from predis_core.clock import NANOSECONDS, Clock, stopwatch
 from predis_core.config import PrefetchConfig
@@ -51,6 +51,22 @@ _LONGEST_PAUSE = 60.0
 """Seconds without prefetching after failures of the loader, at most; one at first."""
 
 
+class Guessed(NamedTuple):
+    """What came of loading keys that nobody asked for.
+
+    Attributes:
+        stored: bool[n], which of them were stored.
+        elsewhere: bool[n], which of them somebody else was loading, so that they were left out.
+        inserted: what came of each insertion.
+        nbytes: what was loaded.
+    """
+
+    stored: Bools
+    elsewhere: Bools
+    inserted: list[Inserted]
+    nbytes: int
+
+
 class Source(Protocol):
     """What prefetching needs of a cache; every method may raise CacheUnusable."""
 
@@ -62,14 +78,11 @@ class Source(Protocol):
         """Note a use of keys."""
         ...
 
-    def load_guesses(self, keys: Keys, polite: float) -> tuple[Bools, list[Inserted], int]:
+    def load_guesses(self, keys: Keys, polite: float) -> Guessed:
         """Load keys that nobody loads, and store them as guesses.
 
         Args:
             polite: seconds to wait, at most, until nobody waits for another load.
-
-        Returns:
-            Which keys were stored (bool[n]), what came of each insertion, and the bytes loaded.
 
         Raises:
             Exception: as loading does.
@@ -171,7 +184,7 @@ class Followed:
     def _load(self, plan: Plan, now: int) -> None:
         begin = stopwatch()
         try:
-            stored, inserted, nbytes = self._there().load_guesses(plan.keys, _POLITE)
+            guessed = self._there().load_guesses(plan.keys, _POLITE)
         except CacheUnusable:
             raise
         except Exception as error:
@@ -181,11 +194,11 @@ class Followed:
         self._in_a_row = 0
         took = (stopwatch() - begin) / NANOSECONDS
         self._batch = max(1, self._batch // 2) if took > _SLOW else min(self._most, 2 * self._batch)
-        for each in inserted:
+        for each in guessed.inserted:
             if each.removed is not None:
                 owners = [plan.owners[at] for at in each.removed.at.tolist()]
                 self.engine.left(each.removed.keys.words.tolist(), owners)
-        self.engine.stored(plan, stored, now_there, nbytes)
+        self.engine.stored(plan, guessed.stored, now_there, guessed.nbytes, guessed.elsewhere)
 
     def _failed(self, plan: Plan, now: int, error: Exception) -> None:
         self.engine.failed(plan)

@@ -246,6 +246,29 @@ def test_who_asks_for_what_is_being_loaded_joins(
 
 
 @pytest.mark.parametrize("face", ["threads", "asyncio"])
+def test_what_follows_is_loaded_while_somebody_still_waits(
+    face: str, put: Callable[..., Any], loads: Loads
+) -> None:
+    prefetchers = put()
+
+    def slow(ids: Any) -> Any:
+        """Return once more is there than was asked for."""
+        wait_until(lambda: cache.contains_many([6]).all())
+        return loads(ids)
+
+    with predis.open(configuration("says"), loader=loads) as cache:
+        prefetchers["default"].next = [5, 6]
+        if face == "threads":
+            found = cache.get_or_load_many([1, 5], slow)
+        else:
+            found = asyncio.run(cache.aget_or_load_many([1, 5], slow))
+        assert list(map(int, found)) == [10, 50]
+        assert loads.asked == [[6], [1, 5]]  # the guess of 5 was too late for a load of its own
+        wait_until(lambda: stats_of(cache).loads == 2)
+        assert stats_of(cache).unused == 0
+
+
+@pytest.mark.parametrize("face", ["threads", "asyncio"])
 def test_a_guess_that_fails_is_loaded_by_who_waited_for_it(
     face: str, put: Callable[..., Any], loads: Loads, crew: Crew
 ) -> None:

@@ -132,6 +132,22 @@ def test_guesses_of_what_does_not_exist_are_wasted() -> None:
     assert stats.loads == stats.unused == FIRST
 
 
+def test_guesses_that_somebody_else_is_loading_are_nobodys_fault() -> None:
+    says = Says()
+    engine = Driven([says]).engine
+    for key in range(1_000):
+        says.next = [1_000_000 + key]
+        words = np.array([key])
+        engine.observe(AccessBatch("test", words, words, np.zeros(1, bool)))
+        plan = engine.plan(0)
+        assert plan is not None
+        engine.stored(plan, np.zeros(1, bool), elsewhere=np.ones(1, bool))
+    (stats,) = engine.stats()
+    assert (stats.loads, stats.unused) == (1_000, 0)
+    assert engine.members[0].credit.left == FIRST
+    assert engine.ledger.pending == 0
+
+
 def test_the_better_prefetcher_of_two_goes_first() -> None:
     class Wrong(Says):
         name = "wrong"
