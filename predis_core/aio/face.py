@@ -61,6 +61,7 @@ class AsyncFace(Generic[K, V]):
         _loads: Loads
 
         def get_many(self, keys: Any, *, out: Any = None) -> tuple[Any, Bools]: ...
+        def _fetched(self, keys: Keys, out: Any, *, zero: bool) -> Bools: ...
 
         def set_many(
             self, keys: Any, values: Any, *, ttl: TTL = None, return_evicted: Any = False

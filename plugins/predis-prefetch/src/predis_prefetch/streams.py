@@ -20,16 +20,14 @@ Int64s = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 RECENT = 32
-"""Look-ups that belong to no stream and are kept, as the next one may begin with two of them."""
+"""Look-ups that belong to no stream and are kept, as the next one may begin with two of them; a
+power of two."""
 
 IDLE = 8_192
 """Look-ups after which a stream that none belonged to has ended."""
 
 SHORTEST = 3
 """Keys in a row that make a stream."""
-
-SKIP = 0
-"""Keys of a stream that may be left out, beside those that were proposed."""
 
 FIRST_WINDOW = 4
 """Keys ahead of a stream at first, and at least."""
@@ -40,6 +38,13 @@ LENGTHS = 128
 # The columns of a stream. `FRONTIER`: how many strides beyond the last key have been proposed.
 LAST, STRIDE, LENGTH, FRONTIER, SEEN, WINDOW, MOVED, COLUMNS = range(8)
 
+# The positions of the counters: look-ups so far, keys written to `recent`, and the stream that was
+# last looked at for having ended.
+LOOKUPS, WRITTEN, SWEPT = range(3)
+
+_MARKS = 8
+"""Bits of a hash by which it is known at once that most keys are not among the recent ones."""
+
 _FORGET = 256.0
 """Streams that came to a mark after which its counts are halved, so that old ones count less."""
 
@@ -49,14 +54,24 @@ class Streams(NamedTuple):
 
     Attributes:
         rows: int64[n, COLUMNS]; the stride is 0 where there is no stream.
+        last: int64[n], the last key of each.
+        following: int64[n], its next one.
+        low: int64[n], the lowest of the keys that were proposed; above `high` where none was.
+        high: int64[n], the highest one.
         recent: int64[RECENT], a ring of keys.
-        counters: int64[2], look-ups so far, and keys written to `recent`.
+        marks: int64[2**_MARKS], how many recent keys have each hash.
+        counters: int64[3].
         passed: float64[LENGTHS], streams that went from a mark on to the next.
         ended: float64[LENGTHS], streams that did not.
     """
 
     rows: Int64s
+    last: Int64s
+    following: Int64s
+    low: Int64s
+    high: Int64s
     recent: Int64s
+    marks: Int64s
     counters: Int64s
     passed: Floats
     ended: Floats
@@ -66,8 +81,13 @@ def new_streams(number: int) -> Streams:
     """Return what is known before the first look-up."""
     return Streams(
         np.zeros((number, COLUMNS), np.int64),
+        np.zeros(number, np.int64),
+        np.zeros(number, np.int64),
+        np.ones(number, np.int64),
+        np.zeros(number, np.int64),
         np.zeros(RECENT, np.int64),
-        np.zeros(2, np.int64),
+        np.zeros(1 << _MARKS, np.int64),
+        np.zeros(3, np.int64),
         np.zeros(LENGTHS),
         np.zeros(LENGTHS),
     )
@@ -108,12 +128,25 @@ def _count(streams: Streams, counts: Floats, mark: int) -> None:
 
 
 @compiled(types.void(_STREAMS, _I8))
+def _bound(streams: Streams, number: int) -> None:
+    """Note which keys belong to a stream: its last one, its next one, and what was proposed."""
+    row = streams.rows[number]
+    first = row[LAST]
+    furthest = first + row[FRONTIER] * row[STRIDE]
+    streams.last[number], streams.following[number] = first, first + row[STRIDE]
+    streams.low[number], streams.high[number] = 1, 0
+    if row[FRONTIER]:
+        streams.low[number], streams.high[number] = min(first, furthest), max(first, furthest)
+
+
+@compiled(types.void(_STREAMS, _I8))
 def _end(streams: Streams, number: int) -> None:
     """Take note that a stream has ended."""
     row = streams.rows[number]
     if row[STRIDE]:
         _count(streams, streams.ended, mark_of(row[LENGTH]))
         row[STRIDE] = 0
+        streams.low[number], streams.high[number] = 1, 0
 
 
 @compiled(types.void(_STREAMS, _I8, _I8))
@@ -126,25 +159,29 @@ def _lengthen(streams: Streams, number: int, steps: int) -> None:
         _count(streams, streams.passed, mark)
 
 
-@compiled(_I8(_STREAMS, _I8, _I8))
-def _stream_of(streams: Streams, key: int, skip: int) -> int:
-    """Return the stream that a key belongs to; -1: none.
-
-    A key belongs to the stream whose next one it is, or one up to `skip` further on, or as far as
-    was proposed, or whose last one it is.
-    """
-    for number in range(len(streams.rows)):
-        row = streams.rows[number]
-        stride = row[STRIDE]
-        if not stride:
-            continue
-        distance = key - row[LAST]
-        if stride < 0:
-            stride, distance = -stride, -distance
-        furthest = max(row[FRONTIER], skip + 1) * stride
-        if 0 <= distance <= furthest and distance % stride == 0:
-            return number
+@compiled(_I8(_STREAMS, _I8))
+def _stream_of(streams: Streams, key: int) -> int:
+    """Return the stream that a key belongs to; -1: none."""
+    last, following, low, high = streams.last, streams.following, streams.low, streams.high
+    may_be = 0
+    for number in range(len(low)):  # all of them, without a branch: several at a time
+        may_be |= (last[number] == key) | (following[number] == key)
+        may_be |= (low[number] <= key) & (key <= high[number])
+    if may_be:
+        for number in range(len(low)):
+            stride = streams.rows[number, STRIDE]
+            if not stride:
+                continue
+            if last[number] == key or following[number] == key:
+                return number
+            if low[number] <= key <= high[number] and (key - last[number]) % stride == 0:
+                return number
     return -1
+
+
+@compiled(_I8(_I8))
+def _hash(key: Any) -> Any:
+    return np.int64((np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(64 - _MARKS))
 
 
 @compiled(types.void(_STREAMS, _I8, _I8))
@@ -161,27 +198,34 @@ def _begin(streams: Streams, key: int, stride: int) -> None:
     row = streams.rows[oldest]
     row[:] = 0
     row[LAST], row[STRIDE], row[LENGTH] = key, stride, SHORTEST
-    row[SEEN], row[WINDOW], row[MOVED] = streams.counters[0], FIRST_WINDOW, 1
+    row[SEEN], row[WINDOW], row[MOVED] = streams.counters[LOOKUPS], FIRST_WINDOW, 1
+    _bound(streams, oldest)
 
 
 @compiled(types.void(_STREAMS, _I8, _I8))
 def _look_for_one(streams: Streams, key: int, most: int) -> None:
     """Begin a stream if a key and two recent ones are in a row; keep the key."""
-    recent, written = streams.recent, streams.counters[1]
+    recent, marks, written = streams.recent, streams.marks, streams.counters[WRITTEN]
     filled = min(written, RECENT)
     for back in range(1, filled + 1):
-        stride = key - recent[(written - back) % RECENT]
+        stride = key - recent[(written - back) & (RECENT - 1)]
         if stride == 0:
             return
         if not -most <= stride <= most:
             continue
         wanted = key - 2 * stride
+        if not marks[_hash(wanted)]:
+            continue
         for further in range(back + 1, filled + 1):
-            if recent[(written - further) % RECENT] == wanted:
+            if recent[(written - further) & (RECENT - 1)] == wanted:
                 _begin(streams, key, stride)
                 return
-    recent[written % RECENT] = key
-    streams.counters[1] = written + 1
+    place = written & (RECENT - 1)
+    if filled == RECENT:
+        marks[_hash(recent[place])] -= 1
+    marks[_hash(key)] += 1
+    recent[place] = key
+    streams.counters[WRITTEN] = written + 1
 
 
 @compiled(types.void(_STREAMS, _WORDS, _BOOLS, _BOOLS, _I8, _I8))
@@ -200,11 +244,12 @@ def follow(
     """
     rows = streams.rows
     for at in range(len(words)):
-        now = streams.counters[0] = streams.counters[0] + 1
-        swept = now % len(rows)
+        now = streams.counters[LOOKUPS] = streams.counters[LOOKUPS] + 1
+        swept = streams.counters[SWEPT] + 1
+        swept = streams.counters[SWEPT] = swept if swept < len(rows) else 0
         if now - rows[swept, SEEN] > IDLE:
             _end(streams, swept)
-        number = _stream_of(streams, words[at], SKIP)
+        number = _stream_of(streams, words[at])
         if number < 0:
             _look_for_one(streams, words[at], most_stride)
             continue
@@ -218,6 +263,7 @@ def follow(
         row[LAST] = words[at]
         row[FRONTIER] = max(0, row[FRONTIER] - steps)
         row[MOVED] += steps
+        _bound(streams, number)
         if len(late) and late[at]:
             row[WINDOW] = min(2 * row[WINDOW], most_window)
         elif hits[at]:
@@ -258,4 +304,5 @@ def propose(streams: Streams, least: float, keys: Int64s, confidences: Floats) -
                 confidences[count] = confidence
                 row[FRONTIER] = ahead
                 count += 1
+        _bound(streams, number)
     return count
