@@ -183,6 +183,12 @@ class Engine:
         """Whether no prefetcher may load anything."""
         return all(member.credit.is_quiet for member in self.members)
 
+    @property
+    def asked_for(self) -> int:
+        """How many guesses were asked for so far, in time or late."""
+        true = (Outcome.USED, Outcome.LATE)
+        return sum(member.counts[outcome] for member in self.members for outcome in true)
+
     def observe(self, batch: AccessBatch, number: int = 0) -> None:
         """Take note of a batch of look-ups; later ones have no lower number."""
         words, hits = batch.words.tolist(), batch.hits.tolist()
@@ -261,13 +267,13 @@ class Engine:
         places = np.flatnonzero(~stored)
         rest = part_of(plan.keys, places)
         if len(places):
-            # What is there was set meanwhile, what others load was asked for. The rest may exist
+            # What is there, or others load, was asked for or set meanwhile. The rest may exist
             # nowhere: that load was wasted, or who proposes such keys would have them loaded for
             # nothing for ever.
             there = self._resident(rest)
             if elsewhere is not None:
                 there = there | elsewhere[places]
-            self._judge(self.ledger.drop(rest.words[there].tolist()))
+            self.ledger.elsewhere(rest.words[there].tolist())
             self._judge(self.ledger.drop(rest.words[~there].tolist(), Outcome.UNUSED))
 
     def left(self, words: Iterable[int], owners: Iterable[int]) -> None:

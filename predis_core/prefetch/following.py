@@ -3,7 +3,9 @@
 The thread takes the batches that wait, asks the engine what to load, and loads it, one call of the
 loader at a time, so that the backend has at most one call of prefetching to serve; calls of loaders
 that somebody waits for go first. It uses a share of one core at most. While nothing pays, batches
-pass by without being copied, but for short stretches, which tell whether something would.
+pass by without being copied, but for short stretches, which tell whether something would. Nothing
+pays while every prefetcher is quiet, or where next to nothing that is loaded ahead is asked for
+among very many look-ups.
 """
 
 from __future__ import annotations
@@ -37,6 +39,15 @@ the GIL for some milliseconds in all, and so slows look-ups down."""
 
 LOOK = 0.1
 """Seconds for which the thread sleeps at most."""
+
+_TRIAL = 131_072
+"""Accesses that are followed at first, whatever comes of it: much is learnt the second time."""
+
+_WORTH = 128
+"""At least one access of so many has to be for what was loaded ahead, if there are many."""
+
+_MANY = 0.25
+"""A stretch of accesses within so many seconds is many."""
 
 _AT_ONCE = 64
 """Batches that are taken before what they suggest is loaded."""
@@ -125,6 +136,8 @@ class Followed:
         self._most = self._batch = config.batch
         self._is_new = False
         self._opened_at = 0
+        self._pays = True
+        self._measured = (0, 0, 0)
         self._paused_until = 0
         self._in_a_row = 0
         self.engine = Engine(
@@ -153,6 +166,7 @@ class Followed:
             self._observe(entry)
         if observed == _AT_ONCE:
             self._wake.set()  # there may be more
+        self._measure(now)
         self._open_or_shut(now)
         self._is_new = self._is_new or observed > 0
         if not self._is_new or now < self._paused_until:
@@ -166,10 +180,23 @@ class Followed:
         keys = entry.words if entry.refs is None else entry.refs
         self.engine.observe(AccessBatch(self.name, keys, entry.words, entry.hits), entry.number)
 
+    def _measure(self, now: int) -> None:
+        """Find out whether what was asked for is worth following, once per stretch."""
+        accesses, asked_for, since = self._measured
+        seen = self.engine.ledger.accesses
+        if seen - accesses < STRETCH:
+            return
+        found = self.engine.asked_for
+        is_much = _WORTH * (found - asked_for) >= seen - accesses
+        took = now - max(since, self._opened_at)
+        is_slow = took > _MANY * NANOSECONDS * (seen - accesses) / STRETCH
+        self._pays = is_much or is_slow or seen < _TRIAL
+        self._measured = seen, found, now
+
     def _open_or_shut(self, now: int) -> None:
         """Follow for a stretch now and then, if nothing pays; all the time, if something does."""
         ring = self.ring
-        if not self.engine.is_quiet:
+        if self._pays and not self.engine.is_quiet:
             if ring.is_limited:
                 ring.open()
         elif not ring.is_limited or (

@@ -9,6 +9,9 @@ from typing import NamedTuple
 _NEVER = 1 << 62
 """The number of a batch that is still to come, for a guess that is still being loaded."""
 
+_ELSEWHERE = _NEVER + 1
+"""The same, for a guess that somebody else has loaded or is loading."""
+
 
 class Outcome(IntEnum):
     """What became of a guess."""
@@ -109,6 +112,16 @@ class Ledger:
             if guess is not None:
                 guess.stored = batch
 
+    def elsewhere(self, words: Iterable[int]) -> None:
+        """Guesses came after somebody else began to load them, or set them.
+
+        Who asked for one is in a batch that is still to be taken note of, which makes it late.
+        """
+        for word in words:
+            guess = self._guesses.get(word)
+            if guess is not None:
+                guess.stored = _ELSEWHERE
+
     def drop(self, words: Iterable[int], outcome: Outcome = Outcome.MOOT) -> Iterator[Verdict]:
         """Guesses were not loaded, or not stored."""
         for word in words:
@@ -154,8 +167,7 @@ class Ledger:
             word, guess = next(iter(self._guesses.items()))
             if guess.made >= oldest:
                 break
-            outcome = Outcome.SHADOW_UNUSED if guess.stored is None else Outcome.UNUSED
-            yield self._close(word, guess, outcome)
+            yield self._close(word, guess, _given_up(guess))
         while self._victims:
             word, (_, when) = next(iter(self._victims.items()))
             if when >= oldest:
@@ -173,5 +185,12 @@ def _outcome(guess: _Guess, hit: bool, batch: int) -> Outcome:
     if guess.stored is None:
         return Outcome.MOOT if hit else Outcome.SHADOW_USED
     if hit:  # while it is being loaded, what was hit came from elsewhere
-        return Outcome.MOOT if guess.stored == _NEVER else Outcome.USED
+        return Outcome.MOOT if guess.stored >= _NEVER else Outcome.USED
     return Outcome.LATE if batch < guess.stored else Outcome.UNUSED
+
+
+def _given_up(guess: _Guess) -> Outcome:
+    """Return what it says of a guess that nobody asked for it in a long time."""
+    if guess.stored is None:
+        return Outcome.SHADOW_UNUSED
+    return Outcome.MOOT if guess.stored == _ELSEWHERE else Outcome.UNUSED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import threading
 import time
 import weakref
@@ -538,6 +539,33 @@ def test_while_nothing_pays_batches_pass_by_but_for_short_stretches(
             return seen(prefetchers["default"]) > before
 
         wait_until(again)
+
+
+def test_what_is_hardly_ever_asked_for_is_not_worth_following_all_the_time(
+    put: Callable[..., Any], loads: Loads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("REST", 0.01), ("_TRIAL", 0), ("_MANY", PATIENCE)):
+        monkeypatch.setattr(f"predis_core.prefetch.following.{name}", value)
+    ahead = "range(last + 1, last + 33 * (last > 1 << 40))"
+    put(observe=f"last = int(batch.keys[-1]); self.next = list({ahead})")
+    with predis.open(configuration("says"), loader=loads) as cache:
+        ring = cache._ring  # type: ignore[attr-defined]
+
+        def shut() -> bool:
+            cache.get_many(np.arange(1_000))
+            return not ring.is_open
+
+        wait_until(shut)
+        assert not stats_of(cache).is_quiet
+        scanned = itertools.count((1 << 40) + 1)
+
+        def is_followed_again() -> bool:
+            """Scan: at each step the next keys are proposed."""
+            for _ in range(100):
+                cache.get_or_load_many([next(scanned)])
+            return ring.is_open and not ring.is_limited
+
+        wait_until(is_followed_again)
 
 
 def test_threads_that_look_up_while_much_is_loaded_ahead(

@@ -132,20 +132,42 @@ def test_guesses_of_what_does_not_exist_are_wasted() -> None:
     assert stats.loads == stats.unused == FIRST
 
 
-def test_guesses_that_somebody_else_is_loading_are_nobodys_fault() -> None:
-    says = Says()
+def test_guesses_that_somebody_else_loads_already_are_late() -> None:
+    class Told(Says):
+        late = 0
+
+        def observe(self, batch: AccessBatch) -> None:
+            self.late += 0 if batch.late is None else int(batch.late.sum())
+
+    says = Told()
     engine = Driven([says]).engine
-    for key in range(1_000):
-        says.next = [1_000_000 + key]
+    for key in range(1_000):  # each time the next key: somebody asked for it a moment ago
+        says.next = [key + 1]
         words = np.array([key])
         engine.observe(AccessBatch("test", words, words, np.zeros(1, bool)))
         plan = engine.plan(0)
         assert plan is not None
         engine.stored(plan, np.zeros(1, bool), elsewhere=np.ones(1, bool))
     (stats,) = engine.stats()
-    assert (stats.loads, stats.unused) == (1_000, 0)
-    assert engine.members[0].credit.left == FIRST
-    assert engine.ledger.pending == 0
+    assert (stats.loads, stats.late, stats.unused) == (1_000, 999, 0)
+    assert says.late == 999
+    assert engine.members[0].credit.left == FIRST - 1
+    assert engine.ledger.pending == 1
+
+
+def test_what_was_set_meanwhile_is_nobodys_fault() -> None:
+    says = Says()
+    driven = Driven([says])
+    says.next = [5]
+    words = np.array([1])
+    driven.engine.observe(AccessBatch("test", words, words, np.zeros(1, bool)))
+    plan = driven.engine.plan(0)
+    assert plan is not None
+    driven.engine.stored(plan, np.zeros(1, bool), elsewhere=np.ones(1, bool))
+    driven.run(np.arange(100, 40_000))  # until it is given up
+    (stats,) = driven.engine.stats()
+    assert (stats.loads, stats.used, stats.late, stats.unused) == (1, 0, 0, 0)
+    assert driven.engine.ledger.pending == 0
 
 
 def test_the_better_prefetcher_of_two_goes_first() -> None:
