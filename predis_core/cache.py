@@ -7,8 +7,6 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any, Generic, Literal, NoReturn, Self, overload
 
-import numpy.typing as npt
-
 from predis_core import arguments, building, devices, planning, policies, runtime, snapshot
 from predis_core.adapting import AdaptingFace
 from predis_core.aio import AsyncFace
@@ -333,9 +331,7 @@ class Cache(
             raise MissingKeys(list(dict.fromkeys(listed(absent))))
         return values
 
-    def _filled(
-        self, batch: Keys, loader: Loader, lifetimes: Any
-    ) -> tuple[npt.NDArray[Any], Bools, Bools]:
+    def _filled(self, batch: Keys, loader: Loader, lifetimes: Any) -> tuple[Any, Bools, Bools]:
         """Return values of a batch, which were hits, and which are there after loading."""
         call = self._loads.begin()
         try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.drift.streams import LENGTH, Int64s, Stream
+from benchmarks.drift.streams import LENGTH, Int64s, Stream, reuse_gaps
 
 STEP = 100
 """Events per point."""
@@ -31,7 +31,7 @@ _LAG, _SPAN, _PIECE = 5_000, 10_000, 1_000
 
 def series(stream: Stream) -> npt.NDArray[np.float32]:
     """Return float32[LENGTH / STEP, features]: logarithms of what has a wide range, and shares."""
-    gaps = _gaps(stream.words)
+    gaps = reuse_gaps(stream.words)
     sizes_of_batches = np.bincount(stream.batches)[stream.batches]
     pauses = np.diff(stream.seconds, prepend=stream.seconds[0])
     columns = (
@@ -46,14 +46,6 @@ def series(stream: Stream) -> npt.NDArray[np.float32]:
     )
     whole = np.stack([np.asarray(column, np.float64) for column in columns], axis=1)
     return whole.reshape(-1, STEP, len(NAMES)).mean(axis=1).astype(np.float32)
-
-
-def _gaps(words: Int64s) -> Int64s:
-    order = np.argsort(words, kind="stable")
-    gaps = np.full(len(words), len(words) + 1, np.int64)
-    same = words[order[1:]] == words[order[:-1]]
-    gaps[order[1:][same]] = (order[1:] - order[:-1])[same]
-    return gaps
 
 
 def _popularity(words: Int64s) -> npt.NDArray[np.float64]:

@@ -32,6 +32,9 @@ CHANGES = (
 )
 """Kinds of streams with one."""
 
+PATTERNS = ("hot group", "slow growth")
+"""Kinds with a change that is an emerging pattern, and that no alarm is asked for."""
+
 Int64s = npt.NDArray[np.int64]
 Float64s = npt.NDArray[np.float64]
 Generator = np.random.Generator
@@ -41,7 +44,7 @@ class Stream(NamedTuple):
     """Look-ups in their order, and the truth about them.
 
     Attributes:
-        kind: one of `WITHOUT` or `CHANGES`.
+        kind: one of `WITHOUT`, `CHANGES` or `PATTERNS`.
         words: int64[LENGTH], keys.
         seconds: float64[LENGTH], when; ascending.
         hits: bool[LENGTH], whether a cache that keeps what was asked for lately had it.
@@ -100,8 +103,8 @@ class Workload:
 
 def make(kind: str, seed: int) -> Stream:
     """Return the stream of a kind and a seed."""
-    random = np.random.default_rng([seed, (*WITHOUT, *CHANGES).index(kind)])
-    changes = kind in CHANGES
+    random = np.random.default_rng([seed, (*WITHOUT, *CHANGES, *PATTERNS).index(kind)])
+    changes = kind not in WITHOUT
     base = kind
     if changes:
         base = str(random.choice(WITHOUT)) if random.random() < 0.5 else "stationary"
@@ -116,7 +119,7 @@ def make(kind: str, seed: int) -> Stream:
         kind,
         words,
         np.cumsum(pauses),
-        _gaps(words) <= workload.memory,
+        reuse_gaps(words) <= workload.memory,
         sizes,
         np.cumsum(random.random(LENGTH) < 1 / workload.batch),
         (_mixed(words, 7) >> np.uint64(59)).astype(np.int64) // 8,
@@ -245,7 +248,7 @@ def _mixed(numbers: npt.NDArray[np.int64], salt: int) -> npt.NDArray[np.uint64]:
         return x ^ (x >> np.uint64(31))
 
 
-def _gaps(words: Int64s) -> Int64s:
+def reuse_gaps(words: Int64s) -> Int64s:
     """Return how many events ago each key was asked for before; more than all if never."""
     order = np.argsort(words, kind="stable")
     gaps = np.full(len(words), len(words) + 1, np.int64)
@@ -293,6 +296,14 @@ def _changed(
         new = _mixed(_zipf(keys, 0.5 * workload.skew, count, random), salt).view(np.int64)
         until = _between(1, 5_000, random)
         part = chance < random.uniform(0.3, 0.7) * np.minimum(1, np.arange(count) / until)
+    elif kind == "hot group":
+        keys = random.permutation(np.unique(words[:onset]))[: int(_between(3, 50, random))]
+        new, part = random.choice(keys, count), chance < random.uniform(0.15, 0.5)
+    elif kind == "slow growth":
+        keys = int(workload.keys * _between(2, 5, random))
+        new = _mixed(_zipf(keys, 0.5 * workload.skew, count, random), salt).view(np.int64)
+        until = random.uniform(20_000, min(60_000, count))
+        part = chance < random.uniform(0.4, 0.8) * np.minimum(1, np.arange(count) / until)
     elif kind == "periodicity":
         part = chance < random.uniform(0.25, 0.7)
         loop = random.permutation(np.unique(words[:onset]))[: int(_between(200, 3_000, random))]

@@ -56,6 +56,9 @@ _POWERS = (2, 3, 4, 6, 8, 10, 12, 16, 20, 25, 30, 40, 60)
 
 _DISTANCES = (0.25, 0.5, 0.75, 1, 1.5, 2, 2.5, 3, 4, 5, 6, 8)
 
+_INDICES = (0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 100, 150, 200, 300, 400, 600, 800)
+"""Of PSI: it is this high where a window has something in a bin that was empty."""
+
 RIVALS = (
     Rival(
         "river ADWIN",
@@ -80,7 +83,7 @@ RIVALS = (
         _options("PageHinkley", (1, 10), delta=(0.5, 1.0), threshold=(10, 30, 50, 75, 100)),
     ),
     Rival("frouros KSTest", "frouros", _windows("KSTest", _POWERS)),
-    Rival("frouros PSI", "frouros", _windows("PSI", _DISTANCES)),
+    Rival("frouros PSI", "frouros", _windows("PSI", _INDICES)),
     Rival("evidently KS", "evidently", _windows("KS", _POWERS)),
     Rival("evidently Wasserstein", "evidently", _windows("Wasserstein", _DISTANCES)),
 )

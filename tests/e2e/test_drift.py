@@ -42,6 +42,10 @@ class Posted:
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}/"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        """What was posted about events of a kind."""
+        return [each for each in self.documents if f'"{kind}"' in json.dumps(each)]
+
 
 def test_a_market_that_turns_into_a_scan_is_told_everywhere(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -84,7 +88,7 @@ def test_a_market_that_turns_into_a_scan_is_told_everywhere(
             assert "its workload changed" not in caplog.text
             ask(scan)
             wait_until(lambda: "its workload changed" in caplog.text)
-            wait_until(lambda: posted.documents)
+            wait_until(lambda: posted.of("drift.alarm") and posted.of("drift.pattern"))
             wait_until(lambda: f'{{cache="market"}} {float(BEFORE + STATED)}' in scrape())
             told = CliRunner().invoke(
                 command.drift, ["status", "--state-dir", str(tmp_path), "--json"]
@@ -96,13 +100,16 @@ def test_a_market_that_turns_into_a_scan_is_told_everywhere(
 
     (line,) = [each for each in caplog.messages if "its workload changed" in each]
     assert "new_keys" in line
-    (document,) = posted.documents
+    (document,) = posted.of("drift.alarm")
     assert line in json.dumps(document)
+    assert "scan emerged" in json.dumps(posted.of("drift.pattern"))
     assert 'predis_drift_alarms_total{cache="market",feature="' in metrics
     assert sum(_values(metrics, "predis_drift_alarms_total")) == 1
     assert told.exit_code == 0, told.output
     (seen,) = json.loads(told.output)["caches"]
     assert (seen["cache"], seen["alarms"], seen["events"]) == ("market", 1, BEFORE + STATED)
+    (scan,) = [each for each in seen["patterns"] if each["pattern"] == "scan"]
+    assert scan["times"] == 1
 
 
 def _values(metrics: str, name: str) -> list[float]:

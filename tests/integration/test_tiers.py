@@ -253,7 +253,7 @@ def test_what_a_tier_cannot_be_is_refused_by_its_name(refused: str) -> None:
 def test_a_snapshot_is_of_the_tier_and_fits_a_cache_without_one(tmp_path: Path) -> None:
     cache, path = filled(), tmp_path / "file"
     assert cache.snapshot(path).entries == 80
-    other: Cache[int, int] = Cache(100, value=ROWS, policy="lru", device="cpu")
+    other: Cache[int, int] = Cache(100, value=ROWS, policy="lru", seed=1, device="cpu")
     assert other.restore(path).restored == 80
     assert dict(other.items()) == dict(zip(MANY.tolist(), (2 * MANY).tolist(), strict=True))
     tiered = open_tiered(10, 100, policy="lru", seed=1)

@@ -18,6 +18,7 @@ class TierMachine(GpuMachine):
     """A cache of numbers whose table above holds a third of them."""
 
     device = "cpu"
+    can_resize = False
 
     def make_cache(self) -> Cache[Any, Any]:
         return open_tiered(11, 33, policy=self.policy, clock=self.clock, seed=1, device=self.device)

@@ -15,7 +15,7 @@ from predis_drift import keeping
 from predis_drift.config import FEATURES, DriftConfig
 from predis_drift.detector import LEARNED, MOST, Detector
 from predis_drift.gathering import Events
-from predis_drift.interface import Alarm
+from predis_drift.interface import Alarm, Pattern
 
 WINDOW = 1_000
 BLOCK = WINDOW // 2
@@ -43,6 +43,15 @@ def parts(events: Events, size: int) -> Iterator[Events]:
 def alarms(events: Events, *, size: int = 777, **section: Any) -> list[Alarm]:
     detector = Detector(DriftConfig(window=WINDOW, **section))
     return [alarm for part in parts(events, size) for alarm in detector.feed(part)]
+
+
+def told(events: Events) -> list[Alarm | Pattern]:
+    """Alarms, and patterns."""
+    detector = Detector(DriftConfig(window=WINDOW))
+    found: list[Alarm | Pattern] = []
+    for part in parts(events, 777):
+        found += [*detector.feed(part), *detector.emerged()]
+    return found
 
 
 def sizes(events: int, seed: int) -> Any:
@@ -182,14 +191,14 @@ def test_streams_without_any_variety_give_none(words: Any) -> None:
         np.zeros(COUNT, np.int64),
         np.zeros(COUNT, np.int64),
     )
-    assert alarms(constant) == []
+    assert told(constant) == []
 
 
 def test_values_that_are_no_numbers_give_none() -> None:
     odd = sizes(COUNT, 11)
     odd[::3], odd[1::7], odd[2::11], odd[5::13] = np.nan, np.inf, -5, 0
-    assert alarms(stream(zipf(COUNT, 11), sizes=odd)) == []
-    assert alarms(stream(zipf(COUNT, 11), sizes=np.full(COUNT, np.nan))) == []
+    assert told(stream(zipf(COUNT, 11), sizes=odd)) == []
+    assert told(stream(zipf(COUNT, 11), sizes=np.full(COUNT, np.nan))) == []
     begins = np.where(np.arange(COUNT) < BEFORE, 100.0, np.nan)
     assert alarms(stream(zipf(COUNT, 11), sizes=begins)) == []
     assert alarms(stream(zipf(COUNT, 11), sizes=begins[::-1].copy())) == []
@@ -200,7 +209,7 @@ def test_a_clock_that_jumps_gives_none(jump: float) -> None:
     events = stream(zipf(COUNT, 12))
     seconds = events.seconds.copy()
     seconds[BEFORE:] += jump
-    assert alarms(events._replace(seconds=seconds)) == []
+    assert told(events._replace(seconds=seconds)) == []
 
 
 def test_nothing_is_nothing() -> None:
@@ -246,6 +255,8 @@ def test_a_restart_gives_none_and_forgets_nothing(at: int) -> None:
     rest = rest._replace(seconds=rest.seconds - rest.seconds[0], hits=hits)
     for part in parts(rest, 500):
         found += second.feed(part)
+        before = 2 * WINDOW + second.windows * WINDOW < BEFORE + 20 * WINDOW
+        assert not (before and second.emerged())
     (alarm,) = found
     assert BEFORE + 20 * WINDOW - at < alarm.event + BLOCK
     assert second.windows >= (len(words) - at) // WINDOW

@@ -15,7 +15,7 @@ from predis_core import host
 from predis_core.host import advising
 from predis_drift import plugin as drift_plugin
 from predis_drift.gathering import Events
-from predis_drift.interface import Alarm, Reading
+from predis_drift.interface import Alarm, Pattern, Reading
 from predis_drift.watch import Watch
 from tests.support.crew import PATIENCE, wait_until
 from tests.support.shelf import Shelf
@@ -42,8 +42,9 @@ class Misses:
 
     def __init__(self) -> None:
         self.windows, self._hits = 0, np.zeros(0, bool)
+        self.strengths: dict[Any, float] = {}
 
-    def feed(self, events: Events) -> list[Alarm]:
+    def feed(self, events: Events, wall: float = 0.0, scored: Any = ()) -> list[Alarm]:
         self._hits = np.append(self._hits, events.hits)
         found = []
         while len(self._hits) >= 100:
@@ -55,6 +56,9 @@ class Misses:
                     Alarm(feature="hit_ratio", statistic="share", value=misses, threshold=0.5)
                 )
         return found
+
+    def emerged(self) -> list[Pattern]:
+        return []
 
     def readings(self) -> list[Reading]:
         return [Reading("hit_ratio", "share", 0.25, 0.5)] if self.windows else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,25 @@ import pytest
 from click.testing import CliRunner
 
 from predis_core.clock import ManualClock
+from predis_core.errors import PluginError
 from predis_core.pages import Grid, Plot, Text
-from predis_core.plugin import Event, KeySample, Snapshot
+from predis_core.plugin import Event, KeySample, Scores, Snapshot
 from predis_drift import command, keeping
-from predis_drift.config import DriftConfig
+from predis_drift.config import FEATURES, DriftConfig
 from predis_drift.gathering import Events
-from predis_drift.interface import Alarm, Reading
+from predis_drift.interface import Alarm, Pattern, Reading
 from predis_drift.page import page_of
-from predis_drift.watch import ALARMS, EVENTS, HELD, STATISTIC, THRESHOLD, WINDOWS, Watch
+from predis_drift.watch import (
+    ALARMS,
+    EVENTS,
+    HELD,
+    PATTERNS_TOLD,
+    STATISTIC,
+    STRENGTH,
+    THRESHOLD,
+    WINDOWS,
+    Watch,
+)
 
 ALARM = Alarm(
     feature="reuse_distance",
@@ -31,17 +43,29 @@ ALARM = Alarm(
     after=(0.25, 0.75),
 )
 
+PATTERN = Pattern(
+    pattern="period", keys=1_200, growth=12.5, level=0.5, usual=0.04, threshold=0.1, period=3_000
+)
+
 
 class Told:
-    """A detector: windows of 10 events, and an alarm in each with a key below 0."""
+    """A detector: windows of 10 events; an alarm for keys below 0, a pattern for those above 99."""
 
     def __init__(self) -> None:
         self.events = self.windows = 0
+        self.patterns: list[Pattern] = []
+        self.strengths = {"period": 0.5}
 
-    def feed(self, events: Events) -> list[Alarm]:
+    def feed(self, events: Events, wall: float = 0.0, scored: Any = ()) -> list[Alarm]:
+        self.scored = scored
         self.events += len(events.words)
         self.windows = self.events // 10
+        self.patterns += [PATTERN] if (events.words > 99).any() else []
         return [ALARM] if (events.words < 0).any() else []
+
+    def emerged(self) -> list[Pattern]:
+        found, self.patterns = self.patterns, []
+        return found
 
     def readings(self) -> list[Reading]:
         return [Reading("reuse_distance", "ks", 0.0625, 0.125)] if self.windows else []
@@ -59,6 +83,10 @@ class View:
 
     def __init__(self) -> None:
         self.events: list[Event] = []
+        self.offered: list[Any] = []
+
+    def models(self) -> list[Any]:
+        return self.offered
 
     def emit(self, event: Event) -> None:
         self.events.append(event)
@@ -107,6 +135,33 @@ def test_the_same_alarm_is_not_given_again_within_the_cooldown() -> None:
     assert values[ALARMS, ("reuse_distance",)] == 2
     assert values[ALARMS, ("hit_ratio",)] == 0
     assert values[HELD, ()] == 1
+
+
+def test_a_pattern_is_an_event_a_line_and_a_row(caplog: pytest.LogCaptureFixture) -> None:
+    watch, view, clock = watching(patterns=("period", "scan"))
+    with caplog.at_level(logging.INFO, "predis.drift"):
+        watch.on_sample(sample(1, 100))
+        watch.on_sample(sample(1, 100))
+    (event,) = view.events
+    assert (event.kind, event.severity) == ("drift.pattern", "info")
+    assert event.message == (
+        "cache 'shop': period emerged: keys that come again after the same number of look-ups, "
+        "every 3,000; 1,200 sampled keys, 12.5 times as before"
+    )
+    assert caplog.messages == [event.message]
+    assert (event.data["keys"], event.data["growth"]) == (1_200, 12.5)
+    json.dumps(event.data)
+    values = {(s.metric, s.labels[1:]): s.value for s in watch.collect()}
+    assert values[PATTERNS_TOLD, ("period",)] == 1
+    assert values[PATTERNS_TOLD, ("scan",)] == 0
+    assert values[STRENGTH, ("period",)] == 0.5
+    assert values[HELD, ()] == 1
+    (table,) = [block for block in page_of(watch).blocks if isinstance(block, Grid)]
+    assert table.rows[0][0] == "period"
+    assert table.rows[0][3:] == ("1,200", "12.5", "3,000")
+    clock.advance(600)
+    watch.on_sample(sample(1, 100))
+    assert len(view.events) == 2
 
 
 def test_every_statistic_is_a_metric() -> None:
@@ -194,7 +249,7 @@ def test_the_page_shows_the_course_and_the_change() -> None:
 def test_the_command_shows_what_processes_say(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    watch, _, _ = watching()
+    watch, _, _ = watching(patterns=("period",))
     watch.on_sample(sample(*range(-1, 24)))
     answers = {7: [Snapshot("shop", 1, tuple(watch.collect())), Snapshot("other", 1, ())]}
     monkeypatch.setattr(command.processes, "snapshots", lambda folder: (answers, ["9: silent"]))
@@ -205,6 +260,8 @@ def test_the_command_shows_what_processes_say(
         "Cache shop of process 7: 1 alarms, 2 windows, 25 sampled events",
         "  FEATURE         STATISTIC  VALUE   THRESHOLD  NOW        ALARMS",
         "  reuse_distance  ks         0.0625  0.125      as before  1",
+        "  PATTERN  STRENGTH  NOW  EMERGED",
+        "  period   0.50      -    0",
         "9: silent",
     ]
     told = run.invoke(command.drift, ["status", "--state-dir", str(tmp_path), "--json"])
@@ -212,4 +269,60 @@ def test_the_command_shows_what_processes_say(
     (cache,) = document["caches"]
     assert (cache["pid"], cache["cache"], cache["alarms"]) == (7, "shop", 1)
     assert cache["readings"][0]["threshold"] == 0.125
+    assert cache["patterns"] == [{"pattern": "period", "times": 0, "strength": 0.5}]
     assert run.invoke(command.drift, ["status"]).exit_code == 2
+
+
+def test_a_wall_clock_that_is_set_makes_no_other_hour() -> None:
+    class Set(ManualClock):
+        ahead = 0
+
+        def wall(self) -> int:
+            return super().wall() + self.ahead
+
+    class Hours(Told):
+        def feed(self, events: Events, wall: float = 0.0, scored: Any = ()) -> list[Alarm]:
+            hours.append(wall)
+            return super().feed(events, wall, scored)
+
+    hours: list[float] = []
+    clock = Set()
+    watch = Watch(View(), DriftConfig(), Hours(), clock)  # type: ignore[arg-type]
+    clock.advance(100)
+    watch.on_sample(sample(1))
+    clock.ahead = 86_400 * 10**9
+    clock.advance(1)
+    watch.on_sample(sample(2))
+    assert hours[1] - hours[0] == pytest.approx(1)
+
+
+def test_models_are_asked_for_their_latest_scores() -> None:
+    class Model:
+        plugin, name, version = "markov", "next", 3
+
+        def __init__(self) -> None:
+            self.given: list[float] = [0.5, 0.25]
+
+        def scores(self, since: int = 0) -> Scores:
+            return Scores(np.array(self.given[since:]), len(self.given))
+
+    class Failing(Model):
+        name = "broken"
+
+        def scores(self, since: int = 0) -> Scores:
+            raise PluginError("model 'broken': scores failed")
+
+    for features, asked in ((FEATURES, 1), (("new_keys",), 0)):
+        watch, view, _ = watching(features=features)
+        told: Any = watch._detector
+        model = Model()
+        view.offered = [Failing(), model]
+        watch.on_sample(sample(1))
+        assert len(told.scored) == asked
+        if asked:
+            (scored,) = told.scored
+            assert (scored.model, scored.version) == ("markov/next", "3")
+            assert scored.values.tolist() == [0.5, 0.25]
+            model.given.append(0.75)
+            watch.on_sample(sample(1))
+            assert told.scored[0].values.tolist() == [0.75]

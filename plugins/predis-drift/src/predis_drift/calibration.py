@@ -11,6 +11,7 @@ streams of `benchmarks/drift`.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -104,7 +105,38 @@ def calibrate(blocks: Counts, cold: list[int], confirmation: int, height: float)
         null = lasting(distances(rest, apart, IS_CATEGORICAL[feature]), confirmation)
         if len(null) < _FEWEST:
             continue
-        limits[feature] = null.mean() + height * (null.std() + FLOOR)
+        limits[feature] = _limit(null, height, FLOOR)
         null = lasting(psi(rest, apart), confirmation)
-        limits_of_psi[feature] = null.mean() + height * (null.std() + FLOOR_OF_PSI)
+        limits_of_psi[feature] = _limit(null, height, FLOOR_OF_PSI)
     return Limits(reference, limits, limits_of_psi)
+
+
+def calibrate_visits(visits: Sequence[Counts], confirmation: int, height: float) -> Limits:
+    """Return the reference that visits of an hour make: each is held out as a whole.
+
+    One day is not like the other, so that windows are compared with those of other days.
+
+    Args:
+        visits: int64[blocks, features, bins] each, in their order.
+        confirmation, height: as for `calibrate`.
+    """
+    total = np.sum([visit.sum(axis=0) for visit in visits], axis=0)
+    nulls, nulls_of_psi = [], []
+    for visit in visits:
+        rest, apart = shares(total - visit.sum(axis=0)), shares(windows(visit))
+        nulls.append(lasting(distances(rest, apart, IS_CATEGORICAL), confirmation))
+        nulls_of_psi.append(lasting(psi(rest, apart), confirmation))
+    null, null_of_psi = np.concatenate(nulls), np.concatenate(nulls_of_psi)
+    # What one of the days does not have cannot be compared between days.
+    is_known = np.all([visit.any(axis=(0, 2)) for visit in visits], axis=0)
+    is_known &= len(null) >= _FEWEST
+    limits, limits_of_psi = np.full(len(FEATURES), np.inf), np.full(len(FEATURES), np.inf)
+    for feature in np.flatnonzero(is_known):
+        limits[feature] = _limit(null[:, feature], height, FLOOR)
+        limits_of_psi[feature] = _limit(null_of_psi[:, feature], height, FLOOR_OF_PSI)
+    return Limits(shares(total), limits, limits_of_psi)
+
+
+def _limit(null: Floats, height: float, floor: float) -> float:
+    """Return the limit that distances without a change make."""
+    return float(null.mean() + height * (null.std() + floor))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json as json_text
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,12 @@ from predis_core import processes
 from predis_core.plugin import Snapshot
 
 _STATISTIC, _THRESHOLD = "predis.drift.statistic", "predis.drift.threshold"
-_ALARMS, _EVENTS, _WINDOWS = (
+_ALARMS, _EVENTS, _WINDOWS, _PATTERNS, _STRENGTH = (
     "predis.drift.alarms",
     "predis.drift.events",
     "predis.drift.windows",
+    "predis.drift.patterns",
+    "predis.drift.pattern_strength",
 )
 
 
@@ -76,12 +78,16 @@ def _read(snapshot: Snapshot) -> dict[str, Any] | None:
     values: dict[str, float] = {}
     alarms: dict[str, Any] = {}
     features: dict[tuple[str, ...], dict[str, Any]] = {}
+    patterns: dict[str, dict[str, Any]] = {}
     for sample in snapshot.samples:
         name = sample.metric.name
         if name in (_EVENTS, _WINDOWS):
             values[name.rpartition(".")[2]] = sample.value  # type: ignore[assignment]
         elif name == _ALARMS:
             alarms[sample.labels[1]] = sample.value
+        elif name in (_PATTERNS, _STRENGTH):
+            pattern = patterns.setdefault(sample.labels[1], {"pattern": sample.labels[1]})
+            pattern["times" if name == _PATTERNS else "strength"] = sample.value
         elif name in (_STATISTIC, _THRESHOLD):
             reading = features.setdefault(
                 sample.labels[1:], {"feature": sample.labels[1], "statistic": sample.labels[2]}
@@ -97,6 +103,7 @@ def _read(snapshot: Snapshot) -> dict[str, Any] | None:
         **values,
         "alarms": sum(alarms.values()),
         "readings": readings,
+        "patterns": list(patterns.values()),
     }
 
 
@@ -108,23 +115,23 @@ def _lines(cache: dict[str, Any]) -> Iterator[str]:
     if not cache["readings"]:
         yield "  no window was compared yet"
         return
-    header = ("FEATURE", "STATISTIC", "VALUE", "THRESHOLD", "NOW", "ALARMS")
-    rows = [header]
+    rows = [("FEATURE", "STATISTIC", "VALUE", "THRESHOLD", "NOW", "ALARMS")]
     for each in cache["readings"]:
         differs = "differs" if each["value"] > each["threshold"] else "as before"
-        rows.append(
-            (
-                each["feature"],
-                each["statistic"],
-                f"{each['value']:.4g}",
-                f"{each['threshold']:.4g}",
-                differs,
-                f"{each['alarms']:,}",
-            )
-        )
+        numbers = (f"{each['value']:.4g}", f"{each['threshold']:.4g}", differs)
+        rows.append((each["feature"], each["statistic"], *numbers, f"{each['alarms']:,}"))
+    yield from _columns(rows)
+    patterns = [("PATTERN", "STRENGTH", "NOW", "EMERGED")]
+    for each in cache["patterns"]:
+        strength = each.get("strength", 0.0)
+        now = "there" if strength > 1 else "-"
+        patterns.append((each["pattern"], f"{strength:.2f}", now, f"{each['times']:,}"))
+    if len(patterns) > 1:
+        yield from _columns(patterns)
+
+
+def _columns(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        yield (
-            "  "
-            + "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
-        )
+        cells = (text.ljust(width) for text, width in zip(row, widths, strict=True))
+        yield f"  {'  '.join(cells).rstrip()}"

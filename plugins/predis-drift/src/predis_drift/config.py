@@ -21,9 +21,14 @@ Feature = Literal[
     "hit_ratio",
     "namespace_share",
     "new_keys",
+    "model_scores",
 ]
 
 FEATURES: tuple[Feature, ...] = get_args(Feature)
+
+PatternName = Literal["hot_group", "scan", "period", "working_set"]
+
+PATTERNS: tuple[PatternName, ...] = get_args(PatternName)
 
 
 class DriftConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -33,10 +38,13 @@ class DriftConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         window: sampled events that are compared at a time.
         rate: share of the keys whose look-ups are sampled.
         features: what is watched; left out: everything.
+        patterns: what is told when it emerges; left out: everything.
         false_alarms_per_day: alarms without a change that are accepted per day.
         events_per_second: sampled events per second, by which "per day" is turned into events.
         reference: what a window is compared with: "rolling" (what was before lately; learned anew
-            after an alarm), "kept" (what was first) or "file".
+            after an alarm), "kept" (what was first), "seasonal" (the same hour in earlier days or
+            weeks; "rolling" until there are some) or "file".
+        season: for "seasonal": the hour of the "day", or that of the "week".
         reference_file: for "file", the file that `state` named in an earlier run.
         confirmation: windows in a row that have to differ before there is an alarm.
         cooldown: after an alarm, the same one is not given again within this time.
@@ -49,9 +57,11 @@ class DriftConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     window: Annotated[int, Meta(ge=500, le=10_000)] = 2_000
     rate: Annotated[float, Meta(gt=0, le=1)] = SAMPLE_RATE
     features: tuple[Feature, ...] = FEATURES
+    patterns: tuple[PatternName, ...] = PATTERNS
     false_alarms_per_day: Annotated[float, Meta(gt=0)] = 1.0
     events_per_second: Annotated[float, Meta(gt=0)] = 67.0
-    reference: Literal["rolling", "kept", "file"] = "rolling"
+    reference: Literal["rolling", "kept", "seasonal", "file"] = "rolling"
+    season: Literal["day", "week"] = "day"
     reference_file: Path | None = None
     confirmation: Annotated[int, Meta(ge=1, le=6)] = 3
     cooldown: Duration = Duration(600)

@@ -8,6 +8,7 @@ import numpy as np
 
 from predis_drift.config import Feature
 from predis_drift.features import FIRST_OCTAVE
+from predis_drift.scales import PARTS
 from predis_drift.statistics import Floats
 
 _TIMES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
@@ -45,6 +46,8 @@ def label(feature: Feature, at: int) -> str:
             return ("known", "new")[at] if at < 2 else str(at)
         case "namespace_share":
             return f"namespace {at}"
+        case "model_scores":
+            return f"model {at // PARTS + 1}, {at % PARTS + 1} of {PARTS}"
 
 
 def _range(low: int, high: int) -> str:

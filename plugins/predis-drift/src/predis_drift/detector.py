@@ -9,25 +9,30 @@ from __future__ import annotations
 
 import zlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from predis_drift import keeping
 from predis_drift.calibration import (
     PER_WINDOW,
     Limits,
     calibrate,
+    calibrate_visits,
     distances,
     lasting,
     spreads,
 )
-from predis_drift.config import FEATURES, DriftConfig
+from predis_drift.config import FEATURES, DriftConfig, PatternName
 from predis_drift.describing import compact
 from predis_drift.features import BINS, CATEGORICAL, IS_CATEGORICAL, WARM, Counts, Histograms
 from predis_drift.gathering import Events, joined, part
-from predis_drift.interface import Alarm, Reading
+from predis_drift.interface import Alarm, Pattern, Reading
+from predis_drift.patterns import Kept, Patterns
+from predis_drift.scales import Scale, Scales, Scored
+from predis_drift.seasons import KeptSeasons, Seasons
 from predis_drift.statistics import Floats, psi, shares
 
 LEARNED = 40
@@ -45,8 +50,12 @@ _REFRESHED = 20
 _SETTLES = 10
 """Blocks after an alarm that are not learned: a change takes its time."""
 
+_SCORES = FEATURES.index("model_scores")
+_ENOUGH = 200
+"""Scores of a block, or it has none: a few are always far from what many are."""
+
 _DAY = 86_400
-_VERSION = 1
+_VERSION = 2
 
 _GRAVE = 2.0
 """An alarm is an error, not a warning, if PSI is above its limit by this factor."""
@@ -62,6 +71,9 @@ class _State(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         history: int32[blocks, features, bins], compressed.
         learned: blocks of the history that the reference is made of; 0: there is none yet.
         cold, skip, age, told: of the detector.
+        patterns: what emerges, beside the reference.
+        scales: of models that score.
+        seasons: hours, if the reference is seasonal.
     """
 
     version: int
@@ -74,6 +86,9 @@ class _State(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     skip: int
     age: int
     told: tuple[bool, ...]
+    patterns: Kept
+    scales: tuple[Scale, ...]
+    seasons: KeptSeasons | None = None
 
 
 class Detector:
@@ -97,8 +112,13 @@ class Detector:
         per_event = config.false_alarms_per_day / (_DAY * config.events_per_second)
         self._height = spreads(per_event, len(config.features))
         self._is_watched = np.array([name in config.features for name in FEATURES])
-        self._rolls = config.reference == "rolling"
+        self._rolls = config.reference in ("rolling", "seasonal")
+        self._seasons = Seasons(config.season) if config.reference == "seasonal" else None
+        self._of_hour: Limits | None = None
         self._histograms = Histograms(self._block)
+        self._patterns = Patterns(self._block, config.patterns)
+        self._emerged: list[Pattern] = []
+        self._scales, self._scores = Scales(), np.zeros(BINS, np.int64)
         self._pending: list[Events] = []
         self._waiting = 0
         self._begin_anew([WARM[name] for name in FEATURES], 0)
@@ -122,38 +142,79 @@ class Detector:
     def _forget_windows(self) -> None:
         self._previous: Counts | None = None
         self._found: deque[Floats] = deque(maxlen=PER_WINDOW * (self._config.confirmation - 1) + 1)
-        self._psi = np.zeros(len(FEATURES))
+        self._window = np.zeros((len(FEATURES), BINS), np.int64)
         self._is_told = np.zeros(len(FEATURES), bool)
         self._has_settled = np.ones(len(FEATURES), bool)
 
     # ------------------------------------------------------------------ events
 
-    def feed(self, events: Events) -> list[Alarm]:
-        """Take the next events, and return what is sure by now."""
+    def feed(self, events: Events, wall: float = 0.0, scored: Sequence[Scored] = ()) -> list[Alarm]:
+        """Take the next events, and return what is sure by now.
+
+        Args:
+            events: in their order.
+            wall: the time, in seconds since the epoch; of no matter but for seasons.
+            scored: what models scored meanwhile.
+        """
+        self._score(scored)
         self._pending.append(events)
         self._waiting += len(events.words)
         if self._waiting < self._block:
             return []
+        if self._seasons is not None and self._seasons.enter(wall):
+            self._enter_hour()
         events = joined(self._pending)
         alarms = []
         whole = self._waiting // self._block * self._block
-        for start in range(0, whole, self._block):
-            counts = self._histograms.take(part(events, start, start + self._block))
+        scores = self._shared(whole // self._block)
+        for at, counts in enumerate(self._histograms.take(part(events, 0, whole))):
+            counts[_SCORES] = scores[at] if at < len(scores) else 0
             alarms += self._take(counts)
+            self._emerged += self._patterns.take(self._histograms)
         # A copy: a part of an array would keep all of it.
         self._pending = [part(events, whole, self._waiting, copy=True)]
         self._waiting -= whole
         return alarms
 
+    def _score(self, scored: Sequence[Scored]) -> None:
+        """Count scores for the blocks to come; what bins meant that mean something else goes."""
+        counts, is_other = self._scales.take(scored)
+        if is_other:
+            self._scores[:] = 0
+            self._cold[_SCORES] = len(self._history)
+            for known in self._history:
+                known[_SCORES] = 0
+            for found in self._found:
+                found[_SCORES] = 0
+            if self._previous is not None:
+                self._previous[_SCORES] = 0
+            if self._limits is not None:
+                self._limits.limits[_SCORES] = np.inf
+        self._scores += counts
+
+    def _shared(self, blocks: int) -> Counts:
+        """Share scores out: int64[m, BINS], for m of some blocks, each of which has enough."""
+        few = min(blocks, int(self._scores.sum()) // _ENOUGH)
+        if not few:
+            return np.zeros((0, BINS), np.int64)
+        edges = np.linspace(0, self._scores, few + 1).astype(np.int64)
+        self._scores = np.zeros(BINS, np.int64)
+        shared: Counts = np.diff(edges, axis=0)
+        return shared
+
     def _take(self, counts: Counts) -> list[Alarm]:
         """Take the histograms of a block."""
         blocks = self._histograms.blocks
         self.windows = blocks // PER_WINDOW
+        if self._seasons is not None and blocks > max(WARM.values()):
+            # Of models that are trained anew no earlier day says anything.
+            self._seasons.add(np.where(np.arange(len(FEATURES))[:, None] == _SCORES, 0, counts))
         if self._skip:
             self._skip -= 1
             return []
-        alarms = self._compare(counts) if self._limits is not None else []
-        if alarms and self._rolls:
+        limits = self._of_hour or self._limits
+        alarms = self._compare(counts, limits) if limits is not None else []
+        if alarms and self._rolls and self._of_hour is None:
             self._begin_anew([max(0, WARM[name] - _SETTLES) for name in FEATURES], _SETTLES)
             return alarms
         if self._limits is None or self._rolls:
@@ -180,26 +241,39 @@ class Detector:
         self._limits = calibrate(chosen, self._cold, self._config.confirmation, self._height)
         self._learned = blocks
 
-    def _compare(self, counts: Counts) -> list[Alarm]:
+    def _enter_hour(self) -> None:
+        """Take the same hour of earlier days or weeks for the reference, if there were enough."""
+        assert self._seasons is not None
+        visits = self._seasons.visits()
+        is_known = len(visits) > 1 and sum(map(len, visits)) >= LEARNED
+        confirmation = self._config.confirmation
+        self._of_hour = calibrate_visits(visits, confirmation, self._height) if is_known else None
+
+    def _compare(self, counts: Counts, limits: Limits) -> list[Alarm]:
         """Compare the window that a block completes."""
-        assert self._limits is not None
         previous, self._previous = self._previous, counts
         if previous is None:
             return []
-        window = previous + counts
-        before, after = self._limits.shares, shares(window)
-        found = distances(before, after, IS_CATEGORICAL)
-        is_there = window.any(axis=-1) & self._is_watched
-        self._found.append(np.where(is_there, found, 0.0))
-        self._psi = np.where(is_there, psi(before, after), 0.0)
+        self._window = previous + counts
+        after = shares(self._window)
+        found = distances(limits.shares, after, IS_CATEGORICAL)
+        self._found.append(np.where(self._is_there(), found, 0.0))
         lasts = self._lasting()
         if lasts is None:
             return []
-        exceeds = lasts > self._limits.limits
+        exceeds = lasts > limits.limits
         self._has_settled |= ~exceeds
         sure = exceeds & self._has_settled & ~self._is_told
         self._is_told = exceeds & (self._is_told | sure)
-        return [self._alarm(np.flatnonzero(sure), lasts, before, after)] if sure.any() else []
+        return [self._alarm(np.flatnonzero(sure), lasts, limits, after)] if sure.any() else []
+
+    def _is_there(self) -> npt.NDArray[np.bool_]:
+        """Say of which features the last window has something."""
+        return self._window.any(axis=-1) & self._is_watched
+
+    def _psi(self, limits: Limits) -> Floats:
+        """Return the population stability index of each feature in the last window."""
+        return np.where(self._is_there(), psi(limits.shares, shares(self._window)), 0.0)
 
     def _lasting(self) -> Floats | None:
         """Return how far all of the last windows are from the reference; None if too few."""
@@ -208,20 +282,19 @@ class Detector:
         lasts: Floats = lasting(np.array(self._found), self._config.confirmation)[-1]
         return lasts
 
-    def _alarm(self, sure: Counts, lasts: Floats, before: Floats, after: Floats) -> Alarm:
+    def _alarm(self, sure: Counts, lasts: Floats, limits: Limits, after: Floats) -> Alarm:
         """Return the alarm about features, the one that is farthest from its limit first."""
-        assert self._limits is not None
-        limits = self._limits.limits
-        order = sure[np.argsort(-lasts[sure] / limits[sure], kind="stable")]
+        order = sure[np.argsort(-lasts[sure] / limits.limits[sure], kind="stable")]
         first = int(order[0])
-        is_grave = self._psi[first] > _GRAVE * self._limits.limits_of_psi[first]
-        labels, old, new = compact(FEATURES[first], before[first], after[first])
+        index = float(self._psi(limits)[first])
+        is_grave = index > _GRAVE * limits.limits_of_psi[first]
+        labels, old, new = compact(FEATURES[first], limits.shares[first], after[first])
         return Alarm(
             feature=FEATURES[first],
             statistic=_statistic(first),
             value=float(lasts[first]),
-            threshold=float(limits[first]),
-            psi=float(self._psi[first]),
+            threshold=float(limits.limits[first]),
+            psi=index,
             also=tuple(FEATURES[at] for at in order[1:]),
             severity="error" if is_grave else "warning",
             labels=labels,
@@ -232,16 +305,26 @@ class Detector:
 
     # ------------------------------------------------------------------ what is shown and kept
 
+    def emerged(self) -> list[Pattern]:
+        """Return the patterns that emerged since it was called before."""
+        found, self._emerged = self._emerged, []
+        return found
+
+    @property
+    def strengths(self) -> Mapping[PatternName, float]:
+        """How strong each pattern is now, as a multiple of what makes it one."""
+        return self._patterns.strengths
+
     def readings(self) -> Sequence[Reading]:
         """Return, for each feature, the least of the last windows, and PSI of the last one."""
-        lasts = None if self._limits is None else self._lasting()
-        if self._limits is None or lasts is None:
+        limits, lasts = self._of_hour or self._limits, self._lasting()
+        if limits is None or lasts is None:
             return ()
-        found = []
-        for at in np.flatnonzero(np.isfinite(self._limits.limits) & self._is_watched).tolist():
-            limit, of_psi = float(self._limits.limits[at]), float(self._limits.limits_of_psi[at])
+        found, indices = [], self._psi(limits)
+        for at in np.flatnonzero(np.isfinite(limits.limits) & self._is_watched).tolist():
+            limit, of_psi = float(limits.limits[at]), float(limits.limits_of_psi[at])
             found.append(Reading(FEATURES[at], _statistic(at), float(lasts[at]), limit))
-            found.append(Reading(FEATURES[at], "psi", float(self._psi[at]), of_psi))
+            found.append(Reading(FEATURES[at], "psi", float(indices[at]), of_psi))
         return found
 
     def state(self) -> bytes:
@@ -260,6 +343,9 @@ class Detector:
                 skip=self._skip,
                 age=self._age,
                 told=tuple(self._is_told.tolist()),
+                patterns=self._patterns.state(),
+                scales=self._scales.state(),
+                seasons=None if self._seasons is None else self._seasons.state(),
             )
         )
 
@@ -273,13 +359,22 @@ class Detector:
         histograms = Histograms(self._block)
         histograms.restore(state.blocks, state.places)
         history = _history(state)
-        self._histograms = histograms
+        patterns = Patterns(self._block, self._config.patterns)
+        patterns.restore(state.patterns)
+        scales = Scales()
+        scales.restore(state.scales)
+        if self._seasons is not None and state.seasons is not None:
+            self._seasons.restore(state.seasons)
+        self._histograms, self._patterns, self._scales = histograms, patterns, scales
+        self._scores = np.zeros(BINS, np.int64)
         self._pending, self._waiting = [], 0
         self._begin_anew(list(state.cold), state.skip)
         self._history.extend(history)
         self._age = state.age
         if state.learned:
             self._calibrate(state.learned)
+        if self._seasons is not None:
+            self._enter_hour()
         self._is_told = np.array(state.told)
         self._has_settled[FEATURES.index("hit_ratio")] = False
         self.windows = state.blocks // PER_WINDOW

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol
 
 import msgspec
 
+from predis_drift.config import PatternName
 from predis_drift.gathering import Events
+from predis_drift.scales import Scored
 
 
 class Alarm(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +40,29 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     event: int = 0
 
 
+class Pattern(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that came up in the workload.
+
+    Attributes:
+        pattern: "hot_group", "scan", "period" or "working_set".
+        keys: how many sampled keys make it.
+        growth: how many times as much as before: their look-ups, or the keys of a working set.
+        level: how strong it is: the share of look-ups, or the logarithm of the growth.
+        usual, threshold: what that is as a rule, and what it had to exceed.
+        period: after how many sampled look-ups a key comes again; 0 if there is no period.
+        event: the number of the sampled event at which it was sure.
+    """
+
+    pattern: str
+    keys: int
+    growth: float
+    level: float
+    usual: float
+    threshold: float
+    period: int = 0
+    event: int = 0
+
+
 class Reading(msgspec.Struct, frozen=True):
     """What a statistic of a feature is now, and what it has to exceed for an alarm."""
 
@@ -50,8 +75,23 @@ class Reading(msgspec.Struct, frozen=True):
 class Detecting(Protocol):
     """Compares events with a reference, window by window."""
 
-    def feed(self, events: Events) -> list[Alarm]:
-        """Take the next events, and return what is sure by now."""
+    def feed(self, events: Events, wall: float = 0.0, scored: Sequence[Scored] = ()) -> list[Alarm]:
+        """Take the next events, and return what is sure by now.
+
+        Args:
+            events: in their order.
+            wall: the time, in seconds since the epoch; of no matter but for seasons.
+            scored: what models scored meanwhile.
+        """
+        ...
+
+    def emerged(self) -> list[Pattern]:
+        """Return the patterns that emerged since it was called before."""
+        ...
+
+    @property
+    def strengths(self) -> Mapping[PatternName, float]:
+        """How strong each pattern is now, as a multiple of what makes it one."""
         ...
 
     def readings(self) -> Sequence[Reading]:

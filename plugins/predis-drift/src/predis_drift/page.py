@@ -7,7 +7,7 @@ from datetime import datetime
 from predis_core import pages
 from predis_core.pages import ReportPage
 from predis_drift.interface import Alarm
-from predis_drift.watch import Watch
+from predis_drift.watch import SAID, Watch
 
 TITLE = "Drift of the workload"
 LEAD = (
@@ -22,13 +22,15 @@ def page_of(watch: Watch) -> ReportPage:
     alarms = list(watch.alarms)
     if alarms:
         said = tuple(
-            f"{datetime.fromtimestamp(at).astimezone():%Y-%m-%d %H:%M:%S}: {alarm.feature} "
-            f"changed, {alarm.statistic} {alarm.value:.3g}, threshold {alarm.threshold:.3g}."
+            f"{_when(at)}: {alarm.feature} changed, {alarm.statistic} {alarm.value:.3g}, "
+            f"threshold {alarm.threshold:.3g}."
             for at, alarm in alarms[-10:]
         )
         blocks.append(pages.Text(said, bad=True))
     else:
         blocks.append(pages.Text(("No alarm was given.",)))
+    if watch.patterns:
+        blocks.append(_emerged(watch))
     if watch.courses:
         blocks.append(_course(watch))
         blocks.append(_now(watch))
@@ -36,6 +38,26 @@ def page_of(watch: Watch) -> ReportPage:
         if alarm.labels:
             blocks.append(_change(alarm))
     return ReportPage(TITLE, tuple(blocks))
+
+
+def _when(at: float) -> str:
+    return f"{datetime.fromtimestamp(at).astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def _emerged(watch: Watch) -> pages.Grid:
+    rows = tuple(
+        (
+            each.pattern.replace("_", " "),
+            _when(at),
+            SAID[each.pattern],
+            f"{each.keys:,}",
+            f"{each.growth:.3g}",
+            f"{each.period:,}" if each.period else "",
+        )
+        for at, each in list(watch.patterns)[-10:]
+    )
+    columns = ("pattern", "when", "what it is", "sampled keys", "times as before", "period")
+    return pages.Grid("What emerged", columns, rows, frozenset({3, 4, 5}))
 
 
 def _course(watch: Watch) -> pages.Plot:

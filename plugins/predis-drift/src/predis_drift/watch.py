@@ -5,6 +5,7 @@ Everything here runs in the plugin's own thread.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections import deque
 from pathlib import Path
@@ -12,11 +13,13 @@ from pathlib import Path
 import msgspec
 
 from predis_core.clock import NANOSECONDS, Clock
+from predis_core.errors import PluginError
 from predis_core.plugin import CacheView, Event, KeySample, Metric, Sample
 from predis_drift import keeping
 from predis_drift.config import CACHE, DriftConfig
 from predis_drift.gathering import Gatherer
-from predis_drift.interface import Alarm, Detecting, Reading
+from predis_drift.interface import Alarm, Detecting, Pattern, Reading
+from predis_drift.scales import Scored
 from predis_drift.totals import Totals
 
 logger = logging.getLogger("predis.drift")
@@ -39,13 +42,38 @@ ALARMS = Metric(
     "predis.drift.alarms", "counter", "1", "Alarms that were given.", ("cache", "feature")
 )
 HELD = Metric(
-    "predis.drift.held", "counter", "1", "Alarms that were held back, as they had just been given."
+    "predis.drift.held",
+    "counter",
+    "1",
+    "Alarms and patterns that were held back, as they had just been told.",
 )
 EVENTS = Metric("predis.drift.events", "counter", "1", "Sampled events that were compared.")
 WINDOWS = Metric("predis.drift.windows", "counter", "1", "Windows that were complete.")
 
+PATTERNS_TOLD = Metric(
+    "predis.drift.patterns", "counter", "1", "Patterns that emerged.", ("cache", "pattern")
+)
+STRENGTH = Metric(
+    "predis.drift.pattern_strength",
+    "gauge",
+    "1",
+    "How strong a pattern is in the last block, as a multiple of what makes it one.",
+    ("cache", "pattern"),
+)
+
 _KEPT = 240
-"""Windows and alarms that a report shows."""
+"""Windows, alarms and patterns that a report shows."""
+
+_MOST_SCORES = 10_000
+"""Of a model at a time."""
+
+SAID = {
+    "hot_group": "keys that are asked for much more than before",
+    "scan": "keys that are new and do not come again",
+    "period": "keys that come again after the same number of look-ups",
+    "working_set": "another number of keys in use",
+}
+"""What each pattern is, for people."""
 
 
 class Course(msgspec.Struct):
@@ -67,12 +95,13 @@ class Watch:
     Attributes:
         courses: the readings of the last windows.
         alarms: the last alarms, and when they were given, in seconds of the wall clock.
+        patterns: likewise, what emerged.
     """
 
     stream = "keys"
     interval = 1.0
     name = "drift"
-    metrics = (STATISTIC, THRESHOLD, ALARMS, HELD, EVENTS, WINDOWS)
+    metrics = (STATISTIC, THRESHOLD, ALARMS, HELD, EVENTS, WINDOWS, PATTERNS_TOLD, STRENGTH)
 
     def __init__(
         self, view: CacheView, config: DriftConfig, detector: Detecting, clock: Clock
@@ -80,12 +109,16 @@ class Watch:
         self.rate = config.rate
         self.courses: deque[Course] = deque(maxlen=_KEPT)
         self.alarms: deque[tuple[float, Alarm]] = deque(maxlen=_KEPT)
+        self.patterns: deque[tuple[float, Pattern]] = deque(maxlen=_KEPT)
         self.trouble = ""
         self._view, self._config, self._detector, self._clock = view, config, detector, clock
         self._gatherer, self._totals = Gatherer(), Totals()
+        # A wall clock that is set later on does not make another hour of this one.
+        self._began = clock.wall() - clock.monotonic()
         self._given: dict[str, int] = {}
         self._latest: dict[str, int] = {}
         self._held = self._events = 0
+        self._until: dict[str, int] = {}
         self._unanswered: Alarm | None = None
         self._windows = detector.windows
         self.path = _of(view.name, config.state)
@@ -102,22 +135,45 @@ class Watch:
         sizes, spaces = self._totals.since(self._view.snapshot(), len(events.words))
         events = events._replace(sizes=sizes, spaces=spaces)
         self._events += len(events.words)
-        for alarm in self._detector.feed(events):
+        wall = (self._began + now) / NANOSECONDS
+        for alarm in self._detector.feed(events, wall, self._scored()):
             self._tell(alarm, now)
+        for pattern in self._detector.emerged():
+            self._tell_pattern(pattern, now)
         if self._detector.windows != self._windows:
-            self._windows = self._detector.windows
             seconds = self._clock.wall() / NANOSECONDS
             self.courses.append(Course(seconds, tuple(self._detector.readings())))
             self._keep()
+            self._windows = self._detector.windows  # those that are kept: nobody sees others
+
+    def _scored(self) -> list[Scored]:
+        """Ask the models of the cache for their latest scores."""
+        found: list[Scored] = []
+        if "model_scores" not in self._config.features:
+            return found
+        for model in self._view.models():
+            name = f"{model.plugin}/{model.name}"
+            version = str(model.version)
+            with contextlib.suppress(PluginError):  # who offers it is told so by the core
+                scores = model.scores(self._until.get(name, 0))
+                self._until[name] = scores.until
+                found.append(Scored(name, version, scores.values[-_MOST_SCORES:]))
+        return found
+
+    def _is_due(self, what: str, now: int) -> bool:
+        """Count an alarm of a feature, or a pattern; say whether it was not just given."""
+        latest = self._latest.get(what)
+        if latest is not None and now - latest < float(self._config.cooldown) * NANOSECONDS:
+            self._held += 1
+            return False
+        self._latest[what] = now
+        self._given[what] = self._given.get(what, 0) + 1
+        return True
 
     def _tell(self, alarm: Alarm, now: int) -> None:
         """Give an alarm, unless the same one was just given."""
-        latest = self._latest.get(alarm.feature)
-        if latest is not None and now - latest < float(self._config.cooldown) * NANOSECONDS:
-            self._held += 1
+        if not self._is_due(alarm.feature, now):
             return
-        self._latest[alarm.feature] = now
-        self._given[alarm.feature] = self._given.get(alarm.feature, 0) + 1
         self._unanswered = alarm
         self.alarms.append((self._clock.wall() / NANOSECONDS, alarm))
         message = (
@@ -135,6 +191,17 @@ class Watch:
                 severity=alarm.severity,
                 data=msgspec.to_builtins(alarm),
             )
+        )
+
+    def _tell_pattern(self, pattern: Pattern, now: int) -> None:
+        """Tell of a pattern, unless the same one was just told of."""
+        if not self._is_due(pattern.pattern, now):
+            return
+        self.patterns.append((self._clock.wall() / NANOSECONDS, pattern))
+        message = f"cache {self._view.name!r}: {said(pattern)}"
+        logger.info(message)
+        self._view.emit(
+            Event(kind="drift.pattern", message=message, data=msgspec.to_builtins(pattern))
         )
 
     def next_to_react_to(self) -> Alarm | None:
@@ -187,10 +254,23 @@ class Watch:
             found.append(Sample(THRESHOLD, labels, reading.threshold))
         for feature in self._config.features:
             found.append(Sample(ALARMS, (cache, feature), self._given.get(feature, 0)))
+        for name in self._config.patterns:
+            found.append(Sample(PATTERNS_TOLD, (cache, name), self._given.get(name, 0)))
+        for name, strength in self._detector.strengths.items():
+            found.append(Sample(STRENGTH, (cache, name), strength))
         found.append(Sample(HELD, (cache,), self._held))
         found.append(Sample(EVENTS, (cache,), self._events))
         found.append(Sample(WINDOWS, (cache,), self._windows))
         return found
+
+
+def said(pattern: Pattern) -> str:
+    """Return what came up, as a sentence."""
+    period = f", every {pattern.period:,}" if pattern.period else ""
+    return (
+        f"{pattern.pattern} emerged: {SAID[pattern.pattern]}{period}; "
+        f"{pattern.keys:,} sampled keys, {pattern.growth:.3g} times as before"
+    )
 
 
 def _of(cache: str, path: Path | None) -> Path | None:
