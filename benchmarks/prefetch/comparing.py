@@ -51,11 +51,13 @@ Row = dict[str, str | float]
 
 COLUMNS = (
     "trace", "fraction", "entries", "lru", "ours", "saved", "fetches", "precision", "is_quiet",
-    "charged_saved", "timed_saved", "timed_seconds", "timed_of", "timed_precision", *THEIRS,
+    "charged_saved", "timed_saved", "timed_seconds", "timed_of", "timed_precision",
+    "timed_is_quiet", *THEIRS,
 )  # fmt: skip
 """Of a row: what lru misses and what ours does; the share of lru's misses saved, keys the backend
-loads per key for lru, precision, whether all were quiet at the end; saved with metadata charged;
-and, where time is simulated, misses saved, seconds of waiting saved, of how many, and precision."""
+loads per key for lru, precision, whether all that loaded were quiet at the end; saved with metadata
+charged; and, where time is simulated, misses saved, seconds of waiting saved, of how many seconds,
+precision, and whether all that loaded were quiet."""
 
 
 def cells(folder: Path, fractions: Iterable[float]) -> Iterator[Cell]:
@@ -106,17 +108,23 @@ def _row(cell: Cell, ratios: Ratios) -> Row:
         "saved": instant.saved,
         "fetches": instant.fetches,
         "precision": instant.precision if instant.loads else "",
-        "is_quiet": int(all(each.is_quiet for each in instant.prefetchers)),
+        "is_quiet": _is_quiet(instant),
         "charged_saved": 1 - charged.misses / max(1, timed.plain_misses),
         "timed_saved": timed.saved,
         "timed_seconds": timed.saved_seconds,
         "timed_of": timed.plain_waited,
         "timed_precision": timed.precision if timed.loads else "",
+        "timed_is_quiet": _is_quiet(timed),
     }
     theirs = ratios.get((cell.trace, cell.entries), {})
     return row | {
         policy: 1 - theirs[policy] / theirs["lru"] if policy in theirs else "" for policy in THEIRS
     }
+
+
+def _is_quiet(replayed: Ahead) -> int:
+    """Return whether every prefetcher that loaded anything had to stop."""
+    return int(all(each.is_quiet for each in replayed.prefetchers if each.loads))
 
 
 def _replay(keys: Any, cell: Cell, entries: int, plugins: Any, latency: float) -> Ahead:

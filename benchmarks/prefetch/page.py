@@ -28,11 +28,11 @@ traces, against lru without; losers included. A size is a share of a trace's dis
 - **saved**: the share of lru's misses that there are no longer; what is loaded ahead is there
   before the next request, and metadata is free, as in the published figures of others.
 - **fetches**: keys that the backend loads, per key that it loads for lru. **precision**: the share
-  of what was loaded ahead that was asked for.
+  of what was loaded ahead that was asked for; *quiet* where so little was that it stopped.
 - **charged**: saved, with metadata in the place of entries of {ENTRY_BYTES:,} bytes, {METADATA:.0%}
   of the cache, against lru with all entries; the first {MOST:,} requests.
 - **timed**: a load takes {LATENCY * 1_000:g} ms, and {RATE:,.0f} requests come per second: the
-  seconds that nobody waits any longer, and of how many; the first {MOST:,} requests.
+  seconds that nobody waits any longer, of how many, and the precision; the first {MOST:,} requests.
 - **mithril**, **obl**, **pg**: saved by libCacheSim's prefetchers over its lru, which is fully
   associative, by figures that came with the traces.
 
@@ -66,9 +66,9 @@ def page(rows: Sequence[Row]) -> str:
     """Return the page in Markdown."""
     head = (
         "trace | size | entries | lru | ours | saved | fetches | precision | charged | timed | "
-        "mithril | obl 1 | obl 4 | pg"
+        "precision | mithril | obl 1 | obl 4 | pg"
     )
-    lines = [f"| {head} |", "|---" + "|---:" * 13 + "|"]
+    lines = [f"| {head} |", "|---" + "|---:" * 14 + "|"]
     for row in rows:
         waiting = f"{row['timed_seconds']:,.1f} of {row['timed_of']:,.0f} s"
         cells = [
@@ -79,9 +79,10 @@ def page(rows: Sequence[Row]) -> str:
             f"{row['ours']:.4f}",
             f"**{_percent(row['saved'])}**",
             f"{row['fetches']:.2f}",
-            _percent(row["precision"]) + (" (quiet)" if row["is_quiet"] else ""),
+            _precision(row, ""),
             _percent(row["charged_saved"]),
             waiting,
+            _precision(row, "timed_"),
             *(_percent(row[policy]) for policy in THEIRS),
         ]
         lines.append("| " + " | ".join(map(str, cells)) + " |")
@@ -92,14 +93,18 @@ def _summary(rows: Sequence[Row]) -> str:
     mithril = THEIRS[0]
     bound = [row for row in rows if row[mithril] != "" and row[mithril] >= 0.05]
     met = [row for row in bound if row["saved"] >= row[mithril] and row["fetches"] <= 1.2]
-    known = [row["precision"] for row in rows if row["precision"] != "" and not row["is_quiet"]]
+    known = [
+        row["timed_precision"]
+        for row in rows
+        if row["timed_precision"] != "" and not row["timed_is_quiet"]
+    ]
     return (
         f"On {len(met)} of the {len(bound)} cells on which mithril saves 5 % or more, ours saves "
         f"at least as much with at most 20 % more fetches. It saves "
         f"{sum(row['saved'] for row in rows) / len(rows):.1%} on average, and "
-        f"{min(row['saved'] for row in rows):.2%} where it saves least. Where a prefetcher was not "
-        f"quiet at the end, at least {min(known, default=0):.0%} of what was loaded ahead was "
-        f"asked for.\n"
+        f"{min(row['saved'] for row in rows):.2%} where it saves least. Where loads take time, "
+        f"at least {min(known, default=0):.0%} of what was loaded ahead was asked for, but for "
+        f"where prefetchers had become quiet.\n"
     )
 
 
@@ -133,6 +138,11 @@ def _number(text: str) -> str | float:
     if text.isdecimal():
         return int(text)
     return float(text) if text else ""
+
+
+def _precision(row: Row, kind: str) -> str:
+    shown = _percent(row[f"{kind}precision"])
+    return f"{shown} (quiet)" if row[f"{kind}is_quiet"] and shown != "–" else shown
 
 
 def _percent(value: str | float) -> str:
