@@ -46,8 +46,8 @@ _TRIAL = 131_072
 _WORTH = 128
 """At least one access of so many has to be for what was loaded ahead, if there are many."""
 
-_MANY = 0.25
-"""A stretch of accesses within so many seconds is many."""
+_MANY = 32_768
+"""Accesses per second, from which on it matters what it costs to follow them."""
 
 _AT_ONCE = 64
 """Batches that are taken before what they suggest is loaded."""
@@ -138,6 +138,7 @@ class Followed:
         self._opened_at = 0
         self._pays = True
         self._measured = (0, 0, 0)
+        self._looked = (0, 0)
         self._paused_until = 0
         self._in_a_row = 0
         self.engine = Engine(
@@ -189,8 +190,7 @@ class Followed:
         found = self.engine.asked_for
         is_much = _WORTH * (found - asked_for) >= seen - accesses
         took = now - max(since, self._opened_at)
-        is_slow = took > _MANY * NANOSECONDS * (seen - accesses) / STRETCH
-        self._pays = is_much or is_slow or seen < _TRIAL
+        self._pays = is_much or seen < _TRIAL or not _are_many(seen - accesses, took)
         self._measured = seen, found, now
 
     def _open_or_shut(self, now: int) -> None:
@@ -199,14 +199,21 @@ class Followed:
         if self._pays and not self.engine.is_quiet:
             if ring.is_limited:
                 ring.open()
-        elif not ring.is_limited or (
-            not ring.is_open and ring.passed >= GAP and self._has_rested(now)
-        ):
+        elif not ring.is_limited or (not ring.is_open and self._may_look_again(now)):
             ring.open(STRETCH)
             self._opened_at = now
+            self._looked = now, 0
 
-    def _has_rested(self, now: int) -> bool:
-        return now - self._opened_at >= REST * NANOSECONDS
+    def _may_look_again(self, now: int) -> bool:
+        """Return whether batches passed by for long enough, or come slowly by now."""
+        passed = self.ring.passed
+        if passed >= GAP and now - self._opened_at >= REST * NANOSECONDS:
+            return True
+        before, had_passed = self._looked
+        if now - before < LOOK * NANOSECONDS:
+            return False
+        self._looked = now, passed
+        return passed - had_passed > 0 and not _are_many(passed - had_passed, now - before)
 
     def _load(self, plan: Plan, now: int) -> None:
         begin = stopwatch()
@@ -241,6 +248,11 @@ class Followed:
         if source is None:
             raise CacheUnusable(f"cache {self.name!r} is gone")
         return source
+
+
+def _are_many(accesses: int, nanoseconds: int) -> bool:
+    """Return whether that many accesses in such a time cost something to follow."""
+    return accesses * NANOSECONDS > _MANY * nanoseconds
 
 
 class Following:

@@ -518,6 +518,7 @@ def test_while_nothing_pays_batches_pass_by_but_for_short_stretches(
     put: Callable[..., Any], loads: Loads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("predis_core.prefetch.following.REST", 0.01)
+    monkeypatch.setattr("predis_core.prefetch.following._MANY", 0)
     prefetchers = put()
     with predis.open(configuration("says"), loader=loads) as cache:
         ring = cache._ring  # type: ignore[attr-defined]
@@ -541,10 +542,35 @@ def test_while_nothing_pays_batches_pass_by_but_for_short_stretches(
         wait_until(again)
 
 
+def test_batches_that_come_slowly_are_followed_whatever_comes_of_it(
+    put: Callable[..., Any], loads: Loads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("predis_core.prefetch.following.REST", PATIENCE)
+    prefetchers = put()
+    with predis.open(configuration("says"), loader=loads) as cache:
+        ring = cache._ring  # type: ignore[attr-defined]
+        monkeypatch.setattr("predis_core.prefetch.following._MANY", 0)
+        prefetchers["default"].next = list(range(1 << 40, (1 << 40) + 64))
+        cache.get_or_load_many([1])
+
+        def shut() -> bool:
+            cache.get_many(np.arange(1_000))
+            return stats_of(cache).is_quiet and not ring.is_open
+
+        wait_until(shut)
+        monkeypatch.setattr("predis_core.prefetch.following._MANY", 1 << 40)
+
+        def again() -> bool:
+            cache.get_many(np.arange(1_000))
+            return bool(ring.is_open)
+
+        wait_until(again)
+
+
 def test_what_is_hardly_ever_asked_for_is_not_worth_following_all_the_time(
     put: Callable[..., Any], loads: Loads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in (("REST", 0.01), ("_TRIAL", 0), ("_MANY", PATIENCE)):
+    for name, value in (("REST", 0.01), ("_TRIAL", 0), ("_MANY", 0)):
         monkeypatch.setattr(f"predis_core.prefetch.following.{name}", value)
     ahead = "range(last + 1, last + 33 * (last > 1 << 40))"
     put(observe=f"last = int(batch.keys[-1]); self.next = list({ahead})")

@@ -264,6 +264,8 @@ def test_files_that_cannot_be_read_exit_with_1(trace: Path, tmp_path: Path) -> N
 
 # ---- demo and bench ------------------------------------------------------------------------------
 
+WORKLOADS = ("report", "training", "market", "game")
+
 
 @pytest.fixture
 def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
@@ -278,10 +280,12 @@ def test_demo_shows_a_table_and_a_line_per_part(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(demo.peers, "absent", lambda: ["cachebox"])
     result = call(cli.demo, "--seconds", 1, "--policies", "lru", "--latency", 0)
     assert result.exit_code == 0, result.output
-    for word in ("training", "market", "game", "predis lru", "not fetched again", "none was wrong"):
+    said = ("not fetched again", "none was wrong")
+    for word in (*WORKLOADS, "predis lru", "predis lru + prefetch", *said):
         assert word in " ".join(result.stdout.split())
     assert 'pip install "predis-core[bench]"' in result.stdout
-    assert result.stderr.count("predis lru, ") == 3
+    assert result.stderr.count("predis lru, ") == len(WORKLOADS)
+    assert result.stderr.count("predis lru + prefetch, ") == len(WORKLOADS)
 
 
 def test_demo_writes_its_report(alone: Path) -> None:
@@ -327,7 +331,7 @@ def test_demo_as_json(alone: Path) -> None:
     assert document["latency_ms"] == 1.0
     assert document["wrong_rows"] == 0
     assert document["threads"] == 2
-    assert [result["workload"] for result in document["results"]] == ["training", "market", "game"]
+    assert [result["workload"] for result in document["results"]] == [*WORKLOADS, *WORKLOADS]
     assert all(result["rows_per_second"] > 0 for result in document["results"])
 
 

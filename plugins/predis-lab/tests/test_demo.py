@@ -71,8 +71,8 @@ def performed(shown: tuple[Plan, Silent, Performance]) -> tuple[Plan, Silent]:
 
 def test_every_workload_goes_through_every_cache(performed: tuple[Plan, Silent]) -> None:
     plan, watcher = performed
-    caches = ["predis lru", "predis s3fifo", *peers.installed(1)]
-    wanted = [(cache, job) for cache in caches for job in ("training", "market", "game")]
+    caches = ["predis lru", "predis s3fifo", "predis s3fifo + prefetch", *peers.installed(1)]
+    wanted = [(cache, job) for cache in caches for job in ("report", "training", "market", "game")]
     assert watcher.prepared == caches
     assert watcher.parts == wanted
     assert [(result.cache, result.workload) for result in watcher.results] == wanted
@@ -94,7 +94,7 @@ def test_single_flight_saves_loads_that_peers_repeat(performed: tuple[Plan, Sile
             assert result.loads_saved is not None
             assert result.loads_saved > 0.02 * result.requests
             # A few are found after all, because another thread stored them in between.
-            found = result.hits + result.loaded + result.loads_saved
+            found = result.hits + result.missed + result.loads_saved
             assert 0.9 * result.requests < found <= result.requests
         else:
             assert result.loads_saved is None
@@ -107,6 +107,22 @@ def test_hit_ratios_are_what_the_workloads_allow(performed: tuple[Plan, Silent])
         # How far a quick run gets in its second depends on the machine, and hits come with time.
         assert by_part["game", cache] > 0.3
         assert 0.2 < by_part["market", cache] < 0.95
+
+
+def test_a_report_is_loaded_ahead_where_there_is_a_prefetcher(
+    performed: tuple[Plan, Silent],
+) -> None:
+    ahead = used = 0
+    for result in performed[1].results:
+        if result.cache.endswith("+ prefetch"):
+            ahead += result.ahead or 0
+            used += result.used or 0
+            assert min(result.missed, ahead, used) >= 0
+        else:
+            assert (result.ahead, result.used, result.missed) == (None, None, result.loaded)
+            if result.workload == "report":
+                assert result.hits == 0
+    assert used <= ahead  # of what was loaded ahead in one workload, some is asked for in the next
 
 
 def test_latencies_are_quantiles(performed: tuple[Plan, Silent]) -> None:
@@ -159,15 +175,17 @@ def test_the_summary_says_what_was_saved_and_names_the_plugins(
 
 def test_the_plugins_of_the_run_and_their_metrics(shown: tuple[Plan, Silent, Performance]) -> None:
     _, watcher, performance = shown
-    assert [plugin.name for plugin in performance.plugins] == ["lab", "prometheus"]
+    assert [plugin.name for plugin in performance.plugins] == ["lab", "prometheus", "prefetch"]
     assert performance.plugins[0].state == "healthy"
     assert performance.plugins[0].text.startswith("predis-lab ")
-    assert [snapshot.cache for snapshot in performance.snapshots] == ["demo-lru", "demo-s3fifo"]
-    for snapshot, cache in zip(performance.snapshots, ("predis lru", "predis s3fifo"), strict=True):
+    caches = ("predis lru", "predis s3fifo", "predis s3fifo + prefetch")
+    named = [snapshot.cache for snapshot in performance.snapshots]
+    assert named == ["demo-lru", "demo-s3fifo", "demo-s3fifo-prefetch"]
+    for snapshot, cache in zip(performance.snapshots, caches, strict=True):
         values = {sample.metric.name: sample.value for sample in snapshot.samples}
         ours = [result for result in watcher.results if result.cache == cache]
         assert values["predis.cache.hits"] == sum(result.hits for result in ours)
-        assert values["predis.cache.loads"] == sum(result.loaded for result in ours)
+        assert values["predis.cache.loads"] == sum(result.missed for result in ours)
         assert 0 < values["predis.lab.hit_ratio"] < 1
 
 
@@ -175,6 +193,7 @@ def test_a_plugin_that_is_not_there_is_skipped_with_the_reason(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(peers, "installed", lambda capacity: {})
+    monkeypatch.setattr(demo, "prefetching_plugins", list)
     monkeypatch.setattr(demo, "jobs", lambda scale: (Job("job", BATCHES),))
     setting = Setting("my.toml", {"plugins": {"no-such": {"required": False}, "lab": {"keep": 7}}})
     performance = perform(Plan(("fifo",), setting=setting), Silent())
@@ -187,6 +206,7 @@ def test_a_plugin_that_is_not_there_is_skipped_with_the_reason(
 
 def test_without_plugins_there_is_nothing_to_tell_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(peers, "installed", lambda capacity: {})
+    monkeypatch.setattr(demo, "prefetching_plugins", list)
     monkeypatch.setattr(demo, "jobs", lambda scale: (Job("job", BATCHES),))
     performance = perform(Plan(("fifo",), setting=PLAIN), Silent())
     assert (performance.plugins, performance.snapshots) == ((), ())

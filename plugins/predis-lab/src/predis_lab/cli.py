@@ -396,11 +396,11 @@ def demo(
     no_report: bool,
     as_json: bool,
 ) -> None:
-    """The main job: one embedded cache in front of a slow store, three workloads, many threads.
+    """The main job: one embedded cache in front of a slow store, four workloads, many threads.
 
-    Model training, market ticks and game assets go through a cache of each policy, opened with its
-    plugins, and through cachetools and cachebox if they are installed. Every row that comes back is
-    checked.
+    A report, model training, market ticks and game assets go through a cache of each policy, opened
+    with its plugins, through one that loads ahead if predis-prefetch is installed, and through
+    cachetools and cachebox if they are. Every row that comes back is checked.
     """
     from predis_core.errors import ConfigurationError
     from predis_lab.contenders import Setting

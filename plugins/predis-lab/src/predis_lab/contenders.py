@@ -59,6 +59,11 @@ class Setting:
         except ValueError as error:
             raise ConfigurationError(f"{path}: not valid TOML: {error}") from error
 
+    def with_plugin(self, name: str) -> Setting:
+        """Return a setting with one more plugin, as it is without options."""
+        plugins = {**self.document.get("plugins", {}), name: {}}
+        return Setting(self.source, {**self.document, "plugins": plugins})
+
     def of(self, name: str, policy: str, capacity: int) -> dict[str, Any]:
         """Return the document for one cache; what the demo has to know is the demo's choice."""
         section = self.document.get("cache", {})
@@ -95,11 +100,20 @@ def rows_of(ids: Ids) -> Rows:
 
 
 class Counts(NamedTuple):
-    """What a cache did since the beginning; `saved` is None where there is no single flight."""
+    """What a cache did since the beginning.
+
+    Attributes:
+        requests, hits: rows asked for, and those that were there.
+        saved: rows that waited for another's fetch; None where there is no single flight.
+        demanded, used: rows fetched as they were asked for, and those that were asked for after
+            they had been fetched ahead; None where nothing is fetched ahead.
+    """
 
     requests: int
     hits: int
     saved: int | None
+    demanded: int | None = None
+    used: int | None = None
 
 
 class Contender(ABC):
@@ -131,11 +145,20 @@ class Contender(ABC):
 
 
 class Predis(Contender):
-    """A Predis cache of rows, opened with its plugins: one call per batch."""
+    """A Predis cache of rows, opened with its plugins: one call per batch.
 
-    def __init__(self, policy: str, capacity: int, store: Store, setting: Setting) -> None:
-        super().__init__(f"predis {policy}", store)
-        self._document = setting.of(f"demo-{policy}", policy, capacity)
+    Args:
+        policy, capacity, store, setting: what it is made of.
+        also: another plugin, whose name is in the cache's.
+    """
+
+    def __init__(
+        self, policy: str, capacity: int, store: Store, setting: Setting, also: str = ""
+    ) -> None:
+        super().__init__(" + ".join(filter(None, (f"predis {policy}", also))), store)
+        setting = setting.with_plugin(also) if also else setting
+        name = "-".join(filter(None, ("demo", policy, also)))
+        self._document = setting.of(name, policy, capacity)
         try:
             self._cache = predis.open(self._document, loader=store.fetch)
         except ConfigurationError as error:
@@ -148,8 +171,12 @@ class Predis(Contender):
 
     def counts(self) -> Counts:
         """Out of the cache's own statistics."""
-        stats = self._cache.stats()
-        return Counts(stats.requests, stats.hits, stats.loads_saved)
+        stats, ahead = self._cache.stats(), getattr(self._cache, "prefetch_stats", None)
+        counts = Counts(stats.requests, stats.hits, stats.loads_saved)
+        if ahead is None:
+            return counts
+        used = sum(prefetcher.used for prefetcher in ahead())
+        return counts._replace(demanded=stats.loads, used=used)
 
     def snapshot(self) -> Snapshot | None:
         """As the lab's own plugin sees it, if the configuration has it."""

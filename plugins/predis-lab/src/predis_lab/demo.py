@@ -1,4 +1,4 @@
-"""The main job: one cache in front of a slow store, three workloads, several threads.
+"""The main job: one cache in front of a slow store, four workloads, several threads.
 
 Each thread takes the next batch of ids and wants their rows. What the cache lacks is fetched from
 the store in one call per batch, which costs a round trip. The same is done with other Python caches
@@ -19,9 +19,10 @@ import numpy as np
 
 import predis_core as predis
 from predis_core.plugin import Snapshot
+from predis_core.replaying import prefetching_plugins
 from predis_lab import peers
 from predis_lab.contenders import WIDTH, Contender, Counts, Peer, Predis, Setting, Store, rows_of
-from predis_lab.workloads import Game, Ids, Market, Training
+from predis_lab.workloads import Game, Ids, Market, Scan, Training
 
 QUANTILES = (0.5, 0.99, 0.999)
 # What the sizes below were chosen for: seconds of the whole demo on two cores.
@@ -33,6 +34,8 @@ CAPACITY = 20_000
 COURSE_POINTS = 60
 # What the workloads stand for.
 ABOUT = {
+    "report": "A report reads a table once from end to end, a few rows at a time, in one thread. "
+    "Nothing is asked for twice: a cache is of use only if it loads ahead what comes next.",
     "training": "Two jobs train on the same samples. Each epoch reads every sample once, in a new "
     "random order, and both jobs want the same mini-batch at nearly the same time.",
     "market": "Ticks of a trading session touch rows of order books: bursts at the open and the "
@@ -40,16 +43,22 @@ ABOUT = {
     "game": "Players roam levels and need the assets around them, most of which the step before "
     "needed too; a new level replaces nearly all of them.",
 }
+PREFETCH = "prefetch"
+"""The plugin that one more cache is opened with, if it is installed."""
 # Workloads have ids of their own, so that one cache can hold the rows of all.
 RANGE = 1 << 56
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A workload, generated before the clock runs: its name and batches of ids."""
+    """A workload, generated before the clock runs: its name and batches of ids.
+
+    `threads`: those that take part, at most; None: all.
+    """
 
     name: str
     batches: tuple[Ids, ...]
+    threads: int | None = None
 
     @property
     def rows(self) -> int:
@@ -71,6 +80,8 @@ class Result:
         wrong: rows that were not what the store holds.
         course: (requests, hits) so far at about COURSE_POINTS moments, the last one the end.
         cut_short: whether time ran out before the workload ended.
+        ahead, used: rows of `loaded` that nobody had asked for, and those of them that somebody
+            did then; None if the cache loads nothing ahead.
     """
 
     workload: str
@@ -84,6 +95,13 @@ class Result:
     wrong: int
     cut_short: bool
     course: tuple[tuple[int, int], ...]
+    ahead: int | None = None
+    used: int | None = None
+
+    @property
+    def missed(self) -> int:
+        """Rows fetched because somebody asked for them."""
+        return self.loaded - (self.ahead or 0)
 
     @property
     def hit_ratio(self) -> float:
@@ -204,12 +222,13 @@ def plugin_states() -> tuple[PluginStatus, ...]:
 
 
 def jobs(scale: float) -> tuple[Job, ...]:
-    """The three workloads, `scale` times their nominal length and population."""
+    """The four workloads, `scale` times their nominal length and population."""
 
     def scaled(number: int) -> int:
         return max(1, round(number * scale))
 
     chosen = (
+        ("report", Scan(requests=scaled(8_000), batch=8)),
         ("training", Training(samples=scaled(40_000), epochs=4, jobs=2, seed=1)),
         (
             "market",
@@ -218,15 +237,27 @@ def jobs(scale: float) -> tuple[Job, ...]:
         ("game", Game(steps=scaled(700), level_steps=scaled(175), seed=3)),
     )
     return tuple(
-        Job(name, tuple(ids + index * RANGE for ids in workload.batches()))
+        Job(
+            name,
+            tuple(ids + index * RANGE for ids in workload.batches()),
+            1 if name == "report" else None,
+        )
         for index, (name, workload) in enumerate(chosen)
     )
 
 
 def contenders(plan: Plan) -> Iterator[Contender]:
-    """Predis with each policy, then the peers that are installed; each with a store of its own."""
+    """Predis with each policy, then the peers that are installed; each with a store of its own.
+
+    The last policy comes once more with prefetching, if its plugin is there and the setting has no
+    plugin that prefetches anyway.
+    """
     for policy in plan.policies:
         yield Predis(policy, plan.capacity, Store(plan.latency), plan.setting)
+    found = prefetching_plugins()
+    if PREFETCH in found and not set(found) & set(plan.setting.document.get("plugins", {})):
+        last = plan.policies[-1]
+        yield Predis(last, plan.capacity, Store(plan.latency), plan.setting, PREFETCH)
     for name, cache in peers.installed(plan.capacity).items():
         yield Peer(name, cache, Store(plan.latency))
 
@@ -238,6 +269,7 @@ def run(
 
     `progress` is called with the rows of each finished batch, by the thread that finished it.
     """
+    threads = min(threads, job.threads or threads)
     course = _Course(contender, len(job.batches), threads)
     before, loaded_before = course.begin, contender.store.loaded
     turn = count()
@@ -257,18 +289,24 @@ def run(
     counts = course.note()
     latencies = [latency for worker in workers for latency in worker.latencies]
     requests = sum(worker.requests for worker in workers)
+    loaded, ahead, used = contender.store.loaded - loaded_before, None, None
+    if counts.demanded is not None and counts.used is not None:
+        ahead = loaded - (counts.demanded - (before.demanded or 0))
+        used = counts.used - (before.used or 0)
     return Result(
         workload=job.name,
         cache=contender.name,
         requests=requests,
         hits=counts.hits - before.hits,
-        loaded=contender.store.loaded - loaded_before,
+        loaded=loaded,
         loads_saved=None if counts.saved is None else counts.saved - (before.saved or 0),
         seconds=seconds,
         latencies=tuple(np.quantile(latencies, QUANTILES).tolist()),
         wrong=sum(worker.wrong for worker in workers),
         cut_short=requests < job.rows,
         course=course.points,
+        ahead=ahead,
+        used=used,
     )
 
 
@@ -276,7 +314,7 @@ def single_flight(results: Sequence[Result]) -> tuple[int, int]:
     """Rows that were not fetched twice, and all that the caches with single flight lacked."""
     ours = [result for result in results if result.loads_saved is not None]
     saved = sum(result.loads_saved or 0 for result in ours)
-    return saved, saved + sum(result.loaded for result in ours)
+    return saved, saved + sum(result.missed for result in ours)
 
 
 def summary(plan: Plan, performance: Performance) -> str:
@@ -321,7 +359,7 @@ class _Course:
     @property
     def points(self) -> tuple[tuple[int, int], ...]:
         """(requests, hits) since the beginning, ascending, each with more requests."""
-        requests, hits, _ = self.begin
+        requests, hits, *_ = self.begin
         by_requests = {noted.requests: noted.hits for noted in self._counts}
         del by_requests[requests]
         return tuple((n - requests, found - hits) for n, found in by_requests.items())

@@ -101,14 +101,15 @@ def demo_table(results: Sequence[Result]) -> Table:
     """A row per workload and cache, the workloads one after the other."""
     names = list(dict.fromkeys(result.workload for result in results))
     results = sorted(results, key=lambda result: names.index(result.workload))
-    table = Table(title="Three workloads through one embedded cache per policy, and through peers")
+    table = Table(title="Four workloads through one embedded cache per policy, and through peers")
     table.add_column("workload")
-    table.add_column("cache")
+    table.add_column("cache", no_wrap=True)
     for column in (
         "hit ratio",
         "rows/s",
         "rows loaded",
         "loads saved",
+        "ahead",
         "p50 ms",
         "p99 ms",
         "p99.9 ms",
@@ -125,6 +126,7 @@ def demo_table(results: Sequence[Result]) -> Table:
             f"{result.rows_per_second:,.0f}",
             f"{result.loaded:,}",
             "–" if result.loads_saved is None else f"{result.loads_saved:,}",
+            "–" if result.ahead is None else f"{result.ahead:,}",
             *(f"{latency * 1e3:.2f}" for latency in result.latencies),
         )
         last = result.workload

@@ -38,7 +38,7 @@ def console() -> Console:
     """Stdout; into a file or a pipe, tables get the width they need."""
     from rich.console import Console
 
-    return Console() if sys.stdout.isatty() else Console(width=120)
+    return Console() if sys.stdout.isatty() else Console(width=140)
 
 
 class Shown:
@@ -62,6 +62,8 @@ class Shown:
 
     def done(self, result: Result) -> None:
         saved = "" if result.loads_saved is None else f", {result.loads_saved:,} loads saved"
+        if result.ahead:
+            saved += f", {result.ahead:,} loaded ahead, {result.used:,} of them asked for"
         self._bars.console.print(
             f"{result.cache}, {result.workload}: {result.hit_ratio:.1%} hits, "
             f"{result.rows_per_second:,.0f} rows/s{saved}",

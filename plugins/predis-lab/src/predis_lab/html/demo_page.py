@@ -33,11 +33,11 @@ from predis_lab.html.page import (
     Tiles,
 )
 
-TITLE = "One embedded cache, three workloads"
+TITLE = "One embedded cache, four workloads"
 LEAD = (
     "A cache keeps the rows that a program will ask for again, so that it need not fetch them from "
     "a slow store. Predis is such a cache inside a Python process, asked in batches. This page "
-    "shows what it did with three workloads, beside other Python caches where they are installed."
+    "shows what it did with four workloads, beside other Python caches where they are installed."
 )
 POINTS = tuple(f"p{100 * at:g}" for at in QUANTILES)
 
@@ -134,7 +134,8 @@ def _what_was_run(plan: Plan, grid: _Grid, machine: Mapping[str, Any], when: dat
         "for the rows of its batch; what the cache lacks is fetched from a store in one call, "
         f"which costs a round trip of {plan.latency * 1e3:g} ms, and is kept until something "
         "else needs its place. Which row has to leave then is the decision of the eviction "
-        "policy, the second word in the names of the Predis caches below.",
+        "policy, the second word in the names of the Predis caches below. One more of them loads "
+        "rows ahead of being asked for, if predis-prefetch is installed.",
         "Every cache starts empty and goes through the workloads in the order shown here.",
     )
     workloads = tuple(
@@ -272,7 +273,7 @@ def _thousands(value: float) -> str:
 def _single_flight(grid: _Grid, caches: Sequence[str], results: Sequence[Result]) -> Section:
     saved, wanted = single_flight(results)
     parts = {
-        workload: {name: (r.loaded, r.loads_saved or 0) for name, r in of_cache.items()}
+        workload: {name: (r.missed, r.loads_saved or 0) for name, r in of_cache.items()}
         for workload, of_cache in grid.items()
     }
     return Section(
@@ -294,7 +295,7 @@ def _single_flight(grid: _Grid, caches: Sequence[str], results: Sequence[Result]
                 _alt(
                     "Bars: rows fetched and rows not fetched again.",
                     grid,
-                    lambda r: f"{r.loaded:,} and {r.loads_saved or 0:,}",
+                    lambda r: f"{r.missed:,} and {r.loads_saved or 0:,}",
                 ),
             ),
         ),
@@ -312,6 +313,12 @@ COLUMNS = (
         "loads saved",
         "Rows that waited for the fetch of another thread instead of starting one of their own; – "
         "where the library has no single flight.",
+        numeric=True,
+    ),
+    Column(
+        "ahead",
+        "Rows of those loaded that nobody had asked for yet, and the share of them that somebody "
+        "asked for then; – where nothing is loaded ahead.",
         numeric=True,
     ),
     *(
@@ -340,12 +347,19 @@ def _table(grid: _Grid) -> Table:
                     f"{result.rows_per_second:,.0f}",
                     f"{result.loaded:,}",
                     "–" if result.loads_saved is None else f"{result.loads_saved:,}",
+                    _ahead(result),
                     *(f"{1e3 * latency:.2f}" for latency in result.latencies),
                     f"{result.wrong:,}",
                 )
             )
     caption = "Every workload through every cache; the highest hit ratio of each is marked"
     return Table(caption, COLUMNS, tuple(rows), headers=2, marked=frozenset(marked))
+
+
+def _ahead(result: Result) -> str:
+    if result.ahead is None:
+        return "–"
+    return f"{result.ahead:,} ({(result.used or 0) / max(1, result.ahead):.0%})"
 
 
 def _plugins(plugins: Sequence[PluginStatus]) -> Section:
