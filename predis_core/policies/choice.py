@@ -54,6 +54,17 @@ def auto(*candidates: Policy, at_rest: Policy | None = None) -> Auto:
     return Auto(**(first | {"name": NAME, "candidates": candidates, "at_rest": at_rest}))
 
 
+def check_candidate(policy: Policy, candidates: tuple[Policy, ...]) -> None:
+    """Check that a table that was made for some policies has room for another one.
+
+    Raises:
+        PolicyError: if it is none of them.
+    """
+    if policy not in candidates:
+        names = ", ".join(candidate.name for candidate in candidates)
+        raise PolicyError(f"policy: the table has room for {names}, not for {policy.name}")
+
+
 def sees_values(policy: Policy) -> bool:
     """Return whether a policy, or one that it is a choice among, is told of values."""
     return any(candidate.sees_values for candidate in candidates_of(policy))

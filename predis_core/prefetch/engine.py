@@ -107,10 +107,14 @@ class Member:
         self.credit = Credit(0.5, 0)
 
     @property
+    def asked_for(self) -> int:
+        """How many of its guesses were asked for so far, in time or late."""
+        return self.counts[Outcome.USED] + self.counts[Outcome.LATE]
+
+    @property
     def worth(self) -> float:
         """The share of its guesses that came true, as far as is known (Laplace's rule)."""
-        true = self.counts[Outcome.USED] + self.counts[Outcome.LATE]
-        return (true + 1) / (true + self.counts[Outcome.UNUSED] + 2)
+        return (self.asked_for + 1) / (self.asked_for + self.counts[Outcome.UNUSED] + 2)
 
     def stats(self) -> PrefetchStats:
         """Return what it did so far."""
@@ -185,9 +189,8 @@ class Engine:
 
     @property
     def asked_for(self) -> int:
-        """How many guesses were asked for so far, in time or late."""
-        true = (Outcome.USED, Outcome.LATE)
-        return sum(member.counts[outcome] for member in self.members for outcome in true)
+        """How many guesses of all were asked for so far."""
+        return sum(member.asked_for for member in self.members)
 
     def observe(self, batch: AccessBatch, number: int = 0) -> None:
         """Take note of a batch of look-ups; later ones have no lower number."""

@@ -15,9 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from predis_core.arrays import address
-from predis_core.errors import PolicyError
 from predis_core.packed import Packed
-from predis_core.policies.choice import candidates_of
+from predis_core.policies.choice import candidates_of, check_candidate
 from predis_core.policies.contract import Policy
 from predis_core.table import codegen, constants, header, invariants, value_invariants
 from predis_core.table.arena import Arena
@@ -411,9 +410,7 @@ class CpuTable(Reading):
         Raises:
             PolicyError: if it is another one.
         """
-        if policy not in self.candidates:
-            names = ", ".join(candidate.name for candidate in self.candidates)
-            raise PolicyError(f"policy: the table has room for {names}, not for {policy.name}")
+        check_candidate(policy, self.candidates)
         if self._switch is not None:
             yield from self._switch.steps()
         if policy != self.policy:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from predis_core.errors import PolicyError
+from predis_core.policies.choice import check_candidate
 from predis_core.policies.contract import Policy
 from predis_core.table.cuda.device import Kernels
 from predis_core.table.cuda.sampling import Sampling
@@ -53,9 +53,7 @@ class Switching(Sampling):
         Raises:
             PolicyError: if it is another one.
         """
-        if policy not in self.candidates:
-            names = ", ".join(candidate.name for candidate in self.candidates)
-            raise PolicyError(f"policy: the table has room for {names}, not for {policy.name}")
+        check_candidate(policy, self.candidates)
         if policy == self.policy:
             return
         kernels, device = self._program(policy), self._device
