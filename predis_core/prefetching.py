@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,15 +16,12 @@ from predis_core.host import Session
 from predis_core.hosted import HostedCache
 from predis_core.mapping import K, V
 from predis_core.prefetch import Guessed
-from predis_core.table.interface import Bools, Bytes, Inserted, Keys
+from predis_core.table.interface import Bools, Bytes, Counter, Inserted, Keys
 from predis_core.types import PrefetchStats, Sample
 
 
 class PrefetchingCache(HostedCache[K, V]):
     """A cache of whose look-ups prefetchers are told, and which loads what they propose."""
-
-    _beneath: type[HostedCache[Any, Any]] = HostedCache
-    """Whose verbs they are."""
 
     def __init__(self, session: Session, **arguments: Any) -> None:
         super().__init__(session, **arguments)
@@ -35,17 +33,6 @@ class PrefetchingCache(HostedCache[K, V]):
             )
         self._prefetched = session.follow(self, self.name, self.capacity, self._codec.encode)
         self._ring = self._prefetched.ring
-
-    def get_many(self, keys: Any, *, out: Any = None) -> tuple[Any, Bools]:
-        ring = self._ring
-        if not ring.is_open:  # what is copied for nobody is not even encoded twice
-            values, hit = self._beneath.get_many(self, keys, out=out)
-            ring.passed += len(hit)
-            return values, hit
-        batch, began = self._encode(keys), ring.now
-        values, hit = self._beneath.get_many(self, batch, out=out)
-        ring.put(began, batch, hit)
-        return values, hit
 
     def _fetched(self, keys: Keys, out: Any, *, zero: bool) -> Bools:
         # Told before what is missing is loaded, so that what follows is loaded at the same time.
@@ -71,6 +58,12 @@ class PrefetchingCache(HostedCache[K, V]):
         return found
 
     # ------------------------------------------------------------------ for those who prefetch
+
+    def looked_up(self) -> int:
+        """Return how many keys were looked up so far."""
+        self._check()
+        counters = self._table.counters()
+        return counters[Counter.HITS] + counters[Counter.MISSES]
 
     def resident(self, keys: Keys) -> Bools:
         """Return which keys are in the cache, noting nothing."""
@@ -112,5 +105,21 @@ def _bytes_of(values: npt.NDArray[Any]) -> int:
 @functools.cache
 def prefetching(kind: type[HostedCache[Any, Any]]) -> type[PrefetchingCache[Any, Any]]:
     """Return the kind of cache that does the same and prefetches."""
-    body = {"__module__": __name__, "_beneath": kind}
+    body = {"__module__": __name__, "get_many": _followed(kind.get_many)}
     return type(f"Prefetching{kind.__name__}", (PrefetchingCache, kind), body)
+
+
+def _followed(get_many: Callable[..., tuple[Any, Bools]]) -> Callable[..., tuple[Any, Bools]]:
+    """Return a kind's `get_many` that tells the ring of its batches, while that is open."""
+
+    def told(self: PrefetchingCache[Any, Any], keys: Any, *, out: Any = None) -> tuple[Any, Bools]:
+        ring = self._ring
+        # Most of the time it is shut where nothing pays: this line is what prefetching costs then.
+        if not ring.is_open:
+            return get_many(self, keys, out=out)
+        batch, began = self._encode(keys), ring.now
+        values, hit = get_many(self, batch, out=out)
+        ring.put(began, batch, hit)
+        return values, hit
+
+    return functools.update_wrapper(told, get_many)

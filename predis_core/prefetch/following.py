@@ -30,15 +30,13 @@ logger = logging.getLogger("predis")
 STRETCH = 8_192
 """Accesses that are followed in one go while the engine is quiet."""
 
-GAP = 24_576
-"""Accesses that pass by in between, at least."""
-
 REST = 1.0
 """Seconds from the beginning of one such stretch to the next, at least: to take note of one holds
 the GIL for some milliseconds in all, and so slows look-ups down."""
 
 LOOK = 0.1
-"""Seconds for which the thread sleeps at most."""
+"""Seconds for which the thread sleeps at most; while batches pass by, it looks as often at how many
+keys are looked up."""
 
 _TRIAL = 131_072
 """Accesses that are followed at first, whatever comes of it: much is learnt the second time."""
@@ -80,6 +78,10 @@ class Guessed(NamedTuple):
 
 class Source(Protocol):
     """What prefetching needs of a cache; every method may raise CacheUnusable."""
+
+    def looked_up(self) -> int:
+        """Return how many keys were looked up so far."""
+        ...
 
     def resident(self, keys: Keys) -> Bools:
         """Return which keys are in the cache, noting nothing."""
@@ -202,18 +204,18 @@ class Followed:
         elif not ring.is_limited or (not ring.is_open and self._may_look_again(now)):
             ring.open(STRETCH)
             self._opened_at = now
-            self._looked = now, 0
+            self._looked = now, self._there().looked_up()
 
     def _may_look_again(self, now: int) -> bool:
         """Return whether batches passed by for long enough, or come slowly by now."""
-        passed = self.ring.passed
-        if passed >= GAP and now - self._opened_at >= REST * NANOSECONDS:
+        if now - self._opened_at >= REST * NANOSECONDS:
             return True
-        before, had_passed = self._looked
+        before, had_been = self._looked
         if now - before < LOOK * NANOSECONDS:
             return False
-        self._looked = now, passed
-        return passed - had_passed > 0 and not _are_many(passed - had_passed, now - before)
+        looked_up = self._there().looked_up()
+        self._looked = now, looked_up
+        return looked_up > had_been and not _are_many(looked_up - had_been, now - before)
 
     def _load(self, plan: Plan, now: int) -> None:
         begin = stopwatch()

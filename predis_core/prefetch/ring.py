@@ -22,8 +22,8 @@ class Entry(NamedTuple):
 class Ring:
     """Takes batches in any thread, and hands them over in the order in which it took them.
 
-    Who puts one in never waits. A batch that finds no room is dropped, and one that comes while the
-    ring is shut is passed by; both are counted, roughly if threads do so at the same moment.
+    Who puts one in never waits. A batch that comes while the ring is shut is passed by; one that
+    finds no room is dropped, and counted, roughly if threads do so at the same moment.
 
     Args:
         room: accesses that may wait.
@@ -33,7 +33,6 @@ class Ring:
         now: grows with time; a batch has as its number what this was as it began.
         is_open: whether batches are taken.
         dropped: accesses that found no room.
-        passed: accesses that came while it was shut, since it was shut.
     """
 
     __slots__ = (
@@ -45,14 +44,12 @@ class Ring:
         "dropped",
         "is_open",
         "now",
-        "passed",
     )
 
     def __init__(self, room: int, wake: threading.Event) -> None:
         self.now = 0
         self.is_open = True
         self.dropped = 0
-        self.passed = 0
         self._held = 0
         self._left: float = inf
         self._room = room
@@ -61,10 +58,9 @@ class Ring:
 
     def put(self, number: int, keys: Keys, hits: Bools) -> None:
         """Have a batch wait; it is copied, for it is the caller's."""
-        n = len(hits)
         if not self.is_open:
-            self.passed += n
             return
+        n = len(hits)
         if self._held + n > self._room:
             self.dropped += n
             return
@@ -94,7 +90,6 @@ class Ring:
 
     def shut(self) -> None:
         """Take no batches any longer."""
-        self.passed = 0
         self.is_open = False
 
     @property
