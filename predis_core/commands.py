@@ -183,7 +183,8 @@ def warmup(configuration: Path | None, policy: str | None) -> None:
     store = opening.store_of(section.value)
     begin = clock.stopwatch()
     weighed, sampled = section.memory is not None, section.sampling is not None
-    warm(chosen, store, section.keys, weighed=weighed, sampled=sampled)
+    prefetched = opening.offers(decoded, "predis_prefetchers")
+    warm(chosen, store, section.keys, weighed=weighed, sampled=sampled, prefetched=prefetched)
     seconds = (clock.stopwatch() - begin) / clock.NANOSECONDS
     kind = section.key_kind
     click.echo(f"policy {chosen.name}, {kind} keys, {store}: ready after {seconds:.1f} s")

@@ -155,6 +155,17 @@ def _named(field: str, reference: str) -> Any:
         raise ConfigurationError(f"{field}: {reference!r} cannot be imported: {error}") from error
 
 
+def offers(configuration: Configuration, hook: str) -> bool:
+    """Return whether a plugin of a configuration implements a hook; none is started.
+
+    Raises:
+        ConfigurationError, PluginError: as `open`.
+    """
+    available = discovery.installed_plugins()
+    kinds = [discovery.load(plugin, available).kind for plugin in configuration.plugins.values()]
+    return any(hasattr(kind, hook) for kind in kinds)
+
+
 def policy_of(configuration: Configuration) -> Policy:
     """Return the eviction policy that the cache of a configuration would have.
 

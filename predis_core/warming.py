@@ -10,6 +10,8 @@ from predis_core.cache import Cache
 from predis_core.clock import ManualClock
 from predis_core.native import READS, WRITES
 from predis_core.policies import Policy
+from predis_core.prefetch.ledger import Ledger
+from predis_core.prefetch.outcomes import MOOT
 from predis_core.stores import Blobs, Objects, Rows, Store
 
 _ENTRIES = 128
@@ -23,6 +25,7 @@ def warm(
     *,
     weighed: bool = False,
     sampled: bool = False,
+    prefetched: bool = False,
 ) -> None:
     """Call every verb of a small cache once, so that its kernels are compiled and kept on disk.
 
@@ -32,7 +35,10 @@ def warm(
         keys: the kind of keys; the store's own by default.
         weighed: whether the cache is given `memory=`, and so a weigher if it holds objects.
         sampled: whether it has a miss-ratio curve.
+        prefetched: whether a plugin offers prefetchers for it.
     """
+    if prefetched:
+        _account()
     clock = ManualClock()
     objects, blobs = isinstance(store, Objects), isinstance(store, Blobs)
     cache: Cache[Any, Any] = Cache(
@@ -77,6 +83,20 @@ def _use(cache: Cache[Any, Any], clock: ManualClock, some: Any, values: Any) -> 
         cache._scalars.bind(cache, part)
     cache.resize(3 * _ENTRIES - cache.capacity)  # the other one of two sizes
     cache.stats()
+
+
+def _account() -> None:
+    """Call every verb of a ledger."""
+    ledger = Ledger(1, 0.5, 64, 1)
+    words, owners = np.arange(2 * _ENTRIES), np.zeros(2 * _ENTRIES, np.int64)
+    ledger.choose(words, owners, 1, 1)
+    ledger.are_pending(words)
+    ledger.stored(words, 0)
+    ledger.left(words, owners)
+    for room in (1_000, 10_000):  # there is more to come than there is room for at first
+        ledger.choose(np.arange(room), np.zeros(room, np.int64), room, room)
+    ledger.settle(words, np.zeros(len(words), bool), 0)
+    ledger.drop(words, MOOT)
 
 
 def _keys(kind: str) -> Any:

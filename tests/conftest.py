@@ -14,7 +14,7 @@ from predis_core.host import drains
 from predis_core.table import cpython
 from tests.support.combinations import COMBINATIONS, Combination
 from tests.support.crew import Crew
-from tests.support.shelf import Shelf
+from tests.support.shelf import Shelf, shelf_in
 
 
 @pytest.fixture(params=COMBINATIONS, ids=str)
@@ -58,12 +58,8 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
 
 
 @pytest.fixture
-def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shelf]:
+def shelf(tmp_path: Path) -> Iterator[Shelf]:
     """A folder for plugins; no cache may be left open afterwards."""
-    folder = tmp_path / "shelf"
-    folder.mkdir()
-    monkeypatch.syspath_prepend(folder)
-    found = Shelf(folder)
-    yield found
-    found.clear()
+    with shelf_in(tmp_path) as found:
+        yield found
     assert host.status() is None, "a cache with plugins was left open"

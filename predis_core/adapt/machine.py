@@ -6,9 +6,8 @@ import functools
 from pathlib import Path
 from typing import Any
 
-from predis_core.table import codegen, packages
+from predis_core.table import codegen
 
-_NAME = "kernels"
 _ROOM = Path(__file__).parent
 _USED = ("table/intrinsics.py", "table/keys.py", "table/machine_code.py")
 """Modules of the core from which the kernels take constants and intrinsics."""
@@ -17,12 +16,5 @@ _USED = ("table/intrinsics.py", "table/keys.py", "table/machine_code.py")
 @functools.cache
 def kernels() -> Any:
     """Return the kernels, each of which is compiled, or loaded, when it is first called."""
-    source = (_ROOM / f"{_NAME}.py").read_text("utf-8")
-    used = ((_ROOM.parent / path).read_text("utf-8") for path in _USED)
-    name = codegen.package_name(source, *used)
-    folder = packages.provide(name, {"__init__.py": "", f"{_NAME}.py": source})
-    if folder is None:
-        # Nothing can be kept: as it stands here, it is compiled in each process.
-        return codegen.Kernels(__package__, (_NAME,))
-    codegen.import_folder(name, folder)
-    return codegen.Kernels(name, (_NAME,))
+    used = [_ROOM.parent / path for path in _USED]
+    return codegen.load_module(_ROOM / "kernels.py", __package__, used)

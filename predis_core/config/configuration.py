@@ -158,7 +158,8 @@ class PrefetchConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         precision: the share of what a prefetcher gets loaded that has to be asked for; one that
             keeps below it becomes quiet.
         waste: loads that may come to nothing, per load that is needed.
-        batch: keys per call of the loader, at most.
+        batch: keys per call of the loader, at most; calls begin with 256, and get larger while
+            they are fast.
         loads_per_second: keys that may be loaded ahead per second; None: any number.
         bytes_per_second: bytes of values that may be loaded ahead per second; None: any number.
         cpu: the share of one core that it may use.
@@ -167,7 +168,7 @@ class PrefetchConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     precision: Annotated[float, Meta(gt=0, lt=1)] = 0.5
     waste: Annotated[float, Meta(ge=0, le=10)] = 0.2
-    batch: Annotated[int, Meta(ge=1, le=65_536)] = 256
+    batch: Annotated[int, Meta(ge=1, le=65_536)] = 1_024
     loads_per_second: Annotated[float, Meta(gt=0)] | None = None
     bytes_per_second: ByteSize | None = None
     cpu: Annotated[float, Meta(gt=0, le=1)] = 0.5

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from predis_core.clock import NANOSECONDS
 from predis_core.config import PrefetchConfig
+from predis_core.prefetch.ledger import Ledger
 
 _FREE = 64
 """Guesses that may be wasted before the share of waste is looked at."""
-
-_WINDOW = 65_536
-"""Loads over which the share is taken: what is older counts half, and half of that, and so on."""
 
 
 class Bucket:
@@ -44,27 +42,22 @@ class Budget:
 
     Args:
         config: the limits.
-
-    Attributes:
-        wasted: guesses that were not used, of late.
-        needed: loads that the backend had to do anyhow, of late: misses, and guesses that were used
-            in place of some.
+        ledger: knows what was wasted, and what is pending.
     """
 
-    def __init__(self, config: PrefetchConfig) -> None:
-        self.wasted = 0.0
-        self.needed = 0.0
-        self._config = config
+    def __init__(self, config: PrefetchConfig, ledger: Ledger) -> None:
+        self._config, self._ledger = config, ledger
         self._loads = Bucket(config.loads_per_second)
         self._bytes = Bucket(config.bytes_per_second)
 
-    def room(self, now: int, pending: int) -> int:
-        """Return how many guesses may be loaded at a time (ns), if so many are yet to be used."""
+    def room(self, now: int) -> int:
+        """Return how many guesses may be loaded at a time, in nanoseconds."""
         if self._bytes.room(now) <= 0:
             return 0
-        waste = _FREE + self._config.waste * self.needed - self.wasted
+        ledger = self._ledger
+        waste = _FREE + self._config.waste * ledger.needed - ledger.wasted
         # Of what is pending, as much as the least precision allows may be wasted yet.
-        waste -= (1 - self._config.precision) * pending
+        waste -= (1 - self._config.precision) * ledger.pending
         return max(0, int(min(waste / (1 - self._config.precision), self._loads.room(now))))
 
     def load(self, guesses: int) -> None:
@@ -74,14 +67,3 @@ class Budget:
     def loaded(self, nbytes: int) -> None:
         """Count what was loaded."""
         self._bytes.take(nbytes)
-
-    def need(self, loads: int) -> None:
-        """Count loads that had to be done, or would have had to be."""
-        self.needed += loads
-        if self.needed > _WINDOW:
-            self.needed /= 2
-            self.wasted /= 2
-
-    def waste(self) -> None:
-        """Count a guess that was not used."""
-        self.wasted += 1

@@ -50,8 +50,11 @@ _MANY = 32_768
 _AT_ONCE = 64
 """Batches that are taken before what they suggest is loaded."""
 
+_FIRST_BATCH = 256
+"""Keys per call of the loader at first."""
+
 _SLOW = 0.25
-"""Seconds of a loader's call beyond which the next one asks for half as much."""
+"""Seconds of a loader's call beyond which the next one asks for half as much; else for twice."""
 
 _POLITE = 0.01
 """Seconds that a call waits, at most, for loads that somebody waits for."""
@@ -135,7 +138,7 @@ class Followed:
         self.failures = 0
         self._source = weakref.ref(source)
         self._wake = wake
-        self._most = self._batch = config.batch
+        self._most, self._batch = config.batch, min(_FIRST_BATCH, config.batch)
         self._is_new = False
         self._opened_at = 0
         self._pays = True
@@ -232,8 +235,7 @@ class Followed:
         self._batch = max(1, self._batch // 2) if took > _SLOW else min(self._most, 2 * self._batch)
         for each in guessed.inserted:
             if each.removed is not None:
-                owners = [plan.owners[at] for at in each.removed.at.tolist()]
-                self.engine.left(each.removed.keys.words.tolist(), owners)
+                self.engine.left(each.removed.keys.words, plan.owners[each.removed.at])
         self.engine.stored(plan, guessed.stored, now_there, guessed.nbytes, guessed.elsewhere)
 
     def _failed(self, plan: Plan, now: int, error: Exception) -> None:

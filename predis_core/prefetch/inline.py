@@ -71,8 +71,7 @@ class Inline:
 
     def _store(self, plan: Plan) -> None:
         # Who asked for a key meanwhile has it already: that one is no guess any longer.
-        pending = self._engine.ledger.is_pending
-        still = np.array([pending(word) for word in plan.keys.words.tolist()], bool)
+        still = self._engine.ledger.are_pending(plan.keys.words)
         stored = np.zeros(len(still), bool)
         for some, guess in ((np.flatnonzero(still), True), (np.flatnonzero(~still), False)):
             if not len(some):
@@ -80,6 +79,6 @@ class Inline:
             inserted = self._insert(part_of(plan.keys, some), guess)
             stored[some] = inserted.stored
             if inserted.removed is not None:
-                owners = [plan.owners[some[at]] for at in inserted.removed.at.tolist()]
-                self._engine.left(inserted.removed.keys.words.tolist(), owners)
+                owners = plan.owners[some[inserted.removed.at]]
+                self._engine.left(inserted.removed.keys.words, owners)
         self._engine.stored(plan, stored, nbytes=self._row_bytes * len(still))

@@ -2,195 +2,189 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from enum import IntEnum
-from typing import NamedTuple
+from collections.abc import Sequence
 
-_NEVER = 1 << 62
-"""The number of a batch that is still to come, for a guess that is still being loaded."""
+import numpy as np
 
-_ELSEWHERE = _NEVER + 1
-"""The same, for a guess that somebody else has loaded or is loading."""
+from predis_core.prefetch import credit
+from predis_core.prefetch.machine import kernels
+from predis_core.prefetch.outcomes import LATE, OUTCOMES, UNUSED, USED
+from predis_core.table.interface import Bools, Int64s
 
-
-class Outcome(IntEnum):
-    """What became of a guess."""
-
-    USED = 0
-    """It was asked for, and was there."""
-
-    LATE = 1
-    """It was asked for while it was being loaded; who asked waited for that load."""
-
-    UNUSED = 2
-    """It left, was there for long, or could not be had, and was not asked for."""
-
-    MOOT = 3
-    """It was there already, or loading failed: nobody's guess was wrong."""
-
-    SHADOW_USED = 4
-    """It was not loaded, was asked for, and was not there."""
-
-    SHADOW_UNUSED = 5
-    """It was not loaded, and not asked for."""
+_FIRST_ROOM = 512
+"""Words for which a book has room at first."""
 
 
-class Verdict(NamedTuple):
-    """What became of one guess, whose it was, and of which key."""
+class Book:
+    """A dictionary in order, as `kernels` describes it: a guess, or what left for one, by word."""
 
-    owner: int
-    outcome: Outcome
-    word: int
+    def __init__(self) -> None:
+        self._make(_FIRST_ROOM)
 
+    def __len__(self) -> int:
+        return int(self.nodes[0, kernels().SIZE])
 
-class _Guess:
-    """A guess that nobody has asked for yet.
+    def make_room(self, words: int) -> None:
+        """Have room for so many more."""
+        wanted = len(self) + words
+        if wanted < len(self.nodes):
+            return
+        before = self.nodes
+        self._make(2 * wanted)
+        kernels().copy(before, self.nodes, self.places)
 
-    Attributes:
-        owner: whose it is.
-        made: the access after which it was made.
-        stored: what batches that began later have as their number at least; None for a shadow.
-    """
-
-    __slots__ = ("made", "owner", "stored")
-
-    def __init__(self, owner: int, made: int, stored: int | None) -> None:
-        self.owner, self.made, self.stored = owner, made, stored
+    def _make(self, room: int) -> None:
+        self.nodes = np.zeros((1 + room, kernels().COLUMNS), np.int64)
+        self.places = np.zeros(1 << (2 * room).bit_length(), np.int64)
+        kernels().begin(self.nodes)
 
 
 class Ledger:
     """The guesses of one cache that nothing became of yet, and what left to make room for some.
 
     Args:
+        owners: how many prefetchers there are, whose numbers are 0, 1, ….
+        precision: the share of guesses that have to be used.
+        most_credit: what a prefetcher may have at most.
         horizon: accesses after which a guess that was not asked for is unused, and what left for
             one is forgotten.
-
-    Attributes:
-        accesses: looked-up keys so far.
-        pending: guesses that are being loaded, or in the cache and unused.
-        shadows: proposals that were not loaded, and nothing became of yet.
     """
 
-    def __init__(self, horizon: int) -> None:
-        self.accesses = 0
-        self.pending = 0
-        self._horizon = horizon
-        # In the order in which they were made, so that the oldest ones come first.
-        self._guesses: dict[int, _Guess] = {}
-        self._victims: dict[int, tuple[int, int]] = {}
+    def __init__(self, owners: int, precision: float, most_credit: float, horizon: int) -> None:
+        self._kernels = k = kernels()
+        self._guesses, self._victims = Book(), Book()
+        self._state = np.zeros(k.COUNTS + owners * k.COUNTED, np.int64)
+        self._state[k.HORIZON] = horizon
+        self._amounts = np.zeros(k.CREDITS + owners * credit.WORDS)
+        self._counts = self._state[k.COUNTS :].reshape(owners, k.COUNTED)
+        self._credits = self._amounts[k.CREDITS :].reshape(owners, credit.WORDS)
+        self._credits[:] = credit.opening(precision, most_credit)
+
+    # ------------------------------------------------------------------ what there is
+
+    @property
+    def accesses(self) -> int:
+        """Looked-up keys so far."""
+        return int(self._state[self._kernels.ACCESSES])
+
+    @property
+    def pending(self) -> int:
+        """Guesses that are being loaded, or in the cache and unused."""
+        return int(self._state[self._kernels.PENDING])
 
     @property
     def shadows(self) -> int:
+        """Proposals that were not loaded, and nothing became of yet."""
         return len(self._guesses) - self.pending
 
-    def __contains__(self, word: int) -> bool:
-        return word in self._guesses
+    @property
+    def wasted(self) -> float:
+        """Guesses that were not used, of late."""
+        return float(self._amounts[self._kernels.WASTED])
 
-    def is_pending(self, word: int) -> bool:
-        """Return whether a key is being loaded as a guess, or is one that nobody asked for yet."""
-        guess = self._guesses.get(word)
-        return guess is not None and guess.stored is not None
+    @property
+    def needed(self) -> float:
+        """Loads that the backend had to do anyhow, of late: misses, and guesses that were used."""
+        return float(self._amounts[self._kernels.NEEDED])
 
-    # ------------------------------------------------------------------ from guess to entry
+    @property
+    def credits(self) -> list[float]:
+        """What each owner has left."""
+        left: list[float] = self._credits[:, credit.LEFT].tolist()
+        return left
 
-    def shadow(self, owner: int, words: Iterable[int]) -> None:
-        """Note proposals that are not loaded."""
-        for word in words:
-            self._guesses[word] = _Guess(owner, self.accesses, None)
+    @property
+    def asked_for(self) -> int:
+        """How many guesses of all were asked for so far, in time or late."""
+        return int(self._counts[:, (USED, LATE)].sum())
 
-    def load(self, owners: Iterable[int], words: Iterable[int]) -> None:
-        """Note guesses that are being loaded; a shadow of the same key goes."""
-        for owner, word in zip(owners, words, strict=True):
-            self._guesses.pop(word, None)
-            self._guesses[word] = _Guess(owner, self.accesses, _NEVER)
-            self.pending += 1
+    def counts(self, owner: int) -> list[int]:
+        """Return what became of an owner's guesses, by outcome."""
+        counts: list[int] = self._counts[owner, :OUTCOMES].tolist()
+        return counts
 
-    def stored(self, words: Iterable[int], batch: int) -> None:
+    def loads(self, owner: int) -> int:
+        """Return how many guesses were loaded for an owner."""
+        return int(self._counts[owner, self._kernels.LOADS])
+
+    def harmful(self, owner: int) -> int:
+        """Return for how many guesses of an owner something left that was asked for soon after."""
+        return int(self._counts[owner, self._kernels.HARMFUL])
+
+    def worth(self, owner: int) -> float:
+        """Return the share of an owner's guesses that came true, as far as is known (Laplace)."""
+        counts = self.counts(owner)
+        true = counts[USED] + counts[LATE]
+        return (true + 1) / (true + counts[UNUSED] + 2)
+
+    def are_pending(self, words: Int64s) -> Bools:
+        """Return which keys are being loaded as guesses, or are ones that nobody asked for yet."""
+        pending = np.empty(len(words), bool)
+        self._kernels.are_pending(self._guesses.nodes, self._guesses.places, words, pending)
+        return pending
+
+    # ------------------------------------------------------------------ what is asked for
+
+    def settle(self, words: Int64s, hits: Bools, number: int) -> tuple[Bools | None, Bools | None]:
+        """Take note of a batch of look-ups.
+
+        Returns:
+            bool[n], which were guesses and there, and bool[n], which were guesses and late; None
+            instead of a mask without any.
+        """
+        used, late = np.empty(len(words), bool), np.empty(len(words), bool)
+        were_used, were_late = self._kernels.settle(
+            *self._books(), self._state, self._amounts, words, hits, number, used, late
+        )
+        return used if were_used else None, late if were_late else None
+
+    # ------------------------------------------------------------------ from proposal to entry
+
+    def choose(self, words: Int64s, owners: Int64s, room: int, most_shadows: int) -> Int64s:
+        """Choose which proposals are loaded, and follow some of the rest as shadows.
+
+        Args:
+            words: int64[m], distinct, best first.
+            owners: int64[m], whose they are.
+            room: how many may be loaded at most.
+            most_shadows: how many shadows there may be.
+
+        Returns:
+            where those are that are loaded now, for which their owners have paid.
+        """
+        chosen = np.empty(len(words), np.int64)
+        guesses = self._guesses
+        guesses.make_room(len(words))
+        count = self._kernels.choose(
+            guesses.nodes, guesses.places, self._state, self._amounts,
+            words, owners, room, most_shadows, chosen,
+        )  # fmt: skip
+        return chosen[:count]
+
+    def stored(self, words: Int64s, batch: int) -> None:
         """Guesses are in the cache, for batches of that number and later ones."""
-        for word in words:
-            guess = self._guesses.get(word)
-            if guess is not None:
-                guess.stored = batch
+        self._kernels.mark(self._guesses.nodes, self._guesses.places, words, batch)
 
-    def elsewhere(self, words: Iterable[int]) -> None:
+    def elsewhere(self, words: Int64s) -> None:
         """Guesses came after somebody else began to load them, or set them.
 
         Who asked for one is in a batch that is still to be taken note of, which makes it late.
         """
-        for word in words:
-            guess = self._guesses.get(word)
-            if guess is not None:
-                guess.stored = _ELSEWHERE
+        self.stored(words, self._kernels.ELSEWHERE)
 
-    def drop(self, words: Iterable[int], outcome: Outcome = Outcome.MOOT) -> Iterator[Verdict]:
+    def drop(self, words: Int64s, outcome: int) -> None:
         """Guesses were not loaded, or not stored."""
-        for word in words:
-            guess = self._guesses.get(word)
-            if guess is not None:
-                yield self._close(word, guess, outcome)
-
-    def left(self, words: Iterable[int], owners: Iterable[int]) -> Iterator[Verdict]:
-        """Entries left to make room for guesses, each for one of an owner."""
-        for word, owner in zip(words, owners, strict=True):
-            guess = self._guesses.get(word)
-            if guess is None:
-                self._victims.pop(word, None)
-                self._victims[word] = (owner, self.accesses)
-            elif guess.stored is not None:
-                yield self._close(word, guess, Outcome.UNUSED)
-
-    # ------------------------------------------------------------------ what is asked for
-
-    def settle(self, words: list[int], hits: list[bool], batch: int) -> Iterator[Verdict]:
-        """Take note of a batch of look-ups; yield what it says of guesses."""
         guesses = self._guesses
-        if guesses:
-            for word, hit in [pair for pair in zip(words, hits, strict=True) if pair[0] in guesses]:
-                guess = guesses.get(word)
-                if guess is not None:  # not twice in one batch
-                    yield self._close(word, guess, _outcome(guess, hit, batch))
-        self.accesses += len(words)
+        self._kernels.drop(
+            guesses.nodes, guesses.places, self._state, self._amounts, words, outcome
+        )
 
-    def harmed(self, words: list[int], hits: list[bool]) -> Iterator[int]:
-        """Yield the owners of guesses for which something left that a batch missed."""
-        victims = self._victims
-        if victims:
-            for word, hit in [pair for pair in zip(words, hits, strict=True) if pair[0] in victims]:
-                owner, _ = victims.pop(word, (-1, 0))
-                if owner >= 0 and not hit:
-                    yield owner
+    def left(self, words: Int64s, owners: Int64s) -> None:
+        """Entries left to make room for guesses, each for one of an owner."""
+        self._victims.make_room(len(words))
+        words = np.ascontiguousarray(words)  # they may be a column
+        self._kernels.leave(*self._books(), self._state, self._amounts, words, owners)
 
-    def age(self) -> Iterator[Verdict]:
-        """Yield what is given up: guesses that nobody asked for in a long time."""
-        oldest = self.accesses - self._horizon
-        while self._guesses:
-            word, guess = next(iter(self._guesses.items()))
-            if guess.made >= oldest:
-                break
-            yield self._close(word, guess, _given_up(guess))
-        while self._victims:
-            word, (_, when) = next(iter(self._victims.items()))
-            if when >= oldest:
-                break
-            del self._victims[word]
-
-    def _close(self, word: int, guess: _Guess, outcome: Outcome) -> Verdict:
-        del self._guesses[word]
-        self.pending -= guess.stored is not None
-        return Verdict(guess.owner, outcome, word)
-
-
-def _outcome(guess: _Guess, hit: bool, batch: int) -> Outcome:
-    """Return what it says of a guess that a batch asked for it."""
-    if guess.stored is None:
-        return Outcome.MOOT if hit else Outcome.SHADOW_USED
-    if hit:  # while it is being loaded, what was hit came from elsewhere
-        return Outcome.MOOT if guess.stored >= _NEVER else Outcome.USED
-    return Outcome.LATE if batch < guess.stored else Outcome.UNUSED
-
-
-def _given_up(guess: _Guess) -> Outcome:
-    """Return what it says of a guess that nobody asked for it in a long time."""
-    if guess.stored is None:
-        return Outcome.SHADOW_UNUSED
-    return Outcome.MOOT if guess.stored == _ELSEWHERE else Outcome.UNUSED
+    def _books(self) -> Sequence[Int64s]:
+        guesses, victims = self._guesses, self._victims
+        return guesses.nodes, guesses.places, victims.nodes, victims.places

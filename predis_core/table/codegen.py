@@ -18,7 +18,7 @@ import inspect
 import platform
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.abc import InspectLoader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -73,6 +73,24 @@ def load(
         if modules not in found:
             found[modules] = Kernels(name, modules)
         return found[modules]
+
+
+def load_module(file: Path, package: str, used: Iterable[Path]) -> Kernels:
+    """Return the kernels of one module, which is the same for every table.
+
+    Args:
+        file: the module.
+        package: which it is of.
+        used: modules of the core from which it takes constants and intrinsics.
+    """
+    sources = [path.read_text("utf-8") for path in (file, *used)]
+    name = package_name(*sources)
+    folder = packages.provide(name, {"__init__.py": "", file.name: sources[0]})
+    if folder is None:
+        # Nothing can be kept: as it stands there, it is compiled in each process.
+        return Kernels(package, (file.stem,))
+    import_folder(name, folder)
+    return Kernels(name, (file.stem,))
 
 
 def package_name(*parts: str) -> str:

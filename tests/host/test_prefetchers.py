@@ -323,8 +323,8 @@ def test_failures_of_the_loader_pause_prefetching_and_reach_nobody(
         loads.error = OSError("the source is down")
         prefetchers["default"].next = [5, 6]
         cache.get_or_load_many([1])
-        wait_until(lambda: cache._prefetched.failures == 2)  # type: ignore[attr-defined]
-        assert "prefetching pauses, as loading failed" in caplog.text
+        wait_until(lambda: "prefetching pauses, as loading failed" in caplog.text)
+        assert cache._prefetched.failures == 2  # type: ignore[attr-defined]
         assert cache.stats().load_failures == 0
         assert stats_of(cache).used == stats_of(cache).unused == 0
         loads.error = None

@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 import predis_core as predis
 from predis_core import cli
 from predis_core.adapt.machine import kernels
+from predis_core.prefetch import machine
 from tests.support.crew import wait_until
 from tests.support.shelf import Shelf
 
@@ -210,6 +211,26 @@ def test_warmup_compiles_what_a_curve_needs(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     names = {"follow", "carry_over", "sift", "count_misses"}
     assert all(kernels().dispatchers[name].overloads for name in names)
+
+
+def test_warmup_compiles_what_prefetchers_need(shelf: Shelf, tmp_path: Path) -> None:
+    shelf.put(
+        "ahead",
+        """
+        class Plugin:
+            def __init__(self, options): ...
+
+            @hookimpl
+            def predis_prefetchers(self):
+                return []
+        """,
+    )
+    path = configuration(tmp_path, '[cache]\ncapacity = 9\npolicy = "lru"\n[plugins.ahead]\n')
+    result = run("warmup", path)
+    assert result.exit_code == 0, result.output
+    verbs = machine.kernels().dispatchers
+    assert len(verbs) == 8
+    assert all(verb.overloads for verb in verbs.values())
 
 
 def test_warmup_knows_the_policies_of_plugins_and_lets_these_go(

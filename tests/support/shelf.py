@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 PREAMBLE = """
 from __future__ import annotations
@@ -76,3 +80,15 @@ class Shelf:
         """Forget the modules that were imported from here."""
         for module in self._modules:
             sys.modules.pop(module, None)
+
+
+@contextlib.contextmanager
+def shelf_in(folder: Path) -> Iterator[Shelf]:
+    """Have a shelf in a folder, and on the path, for a while."""
+    place = folder / "shelf"
+    place.mkdir()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.syspath_prepend(place)
+        shelf = Shelf(place)
+        yield shelf
+        shelf.clear()

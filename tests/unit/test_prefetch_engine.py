@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from predis_core.errors import KeyKindError
 from predis_core.prefetch.budget import _FREE
-from predis_core.prefetch.credit import FIRST
+from predis_core.prefetch.credit import FIRST, SHADOW
 from predis_core.prefetch.engine import Engine
-from predis_core.prefetch.ledger import Outcome
+from predis_core.prefetch.outcomes import LATE, MOOT, UNUSED, USED
 from predis_core.types import AccessBatch
 from tests.support.depth import search
 from tests.support.prefetchers import Ahead, Driven, Says
@@ -44,8 +44,8 @@ def test_what_does_not_pay_ends_soon_and_comes_back_when_it_does(stream: str, at
     assert quiet is not None
     driven.run(keys[quiet:], at_once)
     assert driven.engine.is_quiet
-    (member,) = driven.engine.members
-    assert member.loads <= FIRST + 2 * member.counts[Outcome.USED] + 16
+    (stats,) = driven.engine.stats()
+    assert stats.loads <= FIRST + 2 * stats.used + 16
     # From there on it goes on as if nothing had been.
     scan = np.arange(1 << 41, (1 << 41) + WITHIN)
     awake = driven.accesses_until(False, scan)
@@ -89,7 +89,7 @@ def test_who_asks_while_a_guess_is_loaded_makes_it_late_and_an_entry_like_others
     (stats,) = driven.engine.stats()
     assert (stats.loads, stats.used, stats.late, stats.unused) == (1, 0, 1, 0)
     assert not driven.cache._table.export(0).guesses.any()
-    assert driven.engine.members[0].credit.left == FIRST
+    assert driven.engine.stats()[0].credit == FIRST + SHADOW  # it was right
 
 
 def test_a_guess_for_which_something_left_that_is_asked_for_is_harmful() -> None:
@@ -151,7 +151,7 @@ def test_guesses_that_somebody_else_loads_already_are_late() -> None:
     (stats,) = engine.stats()
     assert (stats.loads, stats.late, stats.unused) == (1_000, 999, 0)
     assert says.late == 999
-    assert engine.members[0].credit.left == FIRST - 1
+    assert engine.stats()[0].credit == FIRST - 1 + 999 * SHADOW  # one is on its way
     assert engine.ledger.pending == 1
 
 
@@ -164,7 +164,7 @@ def test_what_was_set_meanwhile_is_nobodys_fault() -> None:
     plan = driven.engine.plan(0)
     assert plan is not None
     driven.engine.stored(plan, np.zeros(1, bool), elsewhere=np.ones(1, bool))
-    driven.run(np.arange(100, 40_000))  # until it is given up
+    driven.run(np.arange(100, 40_000), at_once=100)  # until it is given up
     (stats,) = driven.engine.stats()
     assert (stats.loads, stats.used, stats.late, stats.unused) == (1, 0, 0, 0)
     assert driven.engine.ledger.pending == 0
@@ -241,14 +241,14 @@ def test_nothing_is_lost_and_the_credit_is_what_was_earned(
     for key, proposed in script:
         says.next = proposed
         driven.ask(key)
-        (member,) = engine.members
-        closed = [Outcome.USED, Outcome.LATE, Outcome.UNUSED, Outcome.MOOT]
-        of_loads = sum(member.counts[outcome] for outcome in closed)
-        pending = [w for w in range(61) if engine.ledger.is_pending(w)]
+        (stats,) = engine.stats()
+        counts = engine.ledger.counts(0)
+        of_loads = sum(counts[outcome] for outcome in (USED, LATE, UNUSED, MOOT))
+        pending = np.flatnonzero(engine.ledger.are_pending(np.arange(61))).tolist()
         assert engine.ledger.pending == len(pending)
         # A shadow that was hit is moot as well, but was never loaded.
-        assert member.loads <= of_loads + len(pending)
-        assert member.credit.left >= 0
+        assert stats.loads <= of_loads + len(pending)
+        assert stats.credit >= 0
         guesses = driven.cache._table.export(0)
         held = set(guesses.keys.words[guesses.guesses].tolist())
         assert held <= set(pending) | set(range(61))

@@ -18,7 +18,7 @@ from predis_drift.gathering import Events
 from predis_drift.interface import Alarm, Pattern, Reading
 from predis_drift.watch import Watch
 from tests.support.crew import PATIENCE, wait_until
-from tests.support.shelf import Shelf
+from tests.support.shelf import shelf_in
 
 HEARING = """
 EVENTS = []
@@ -73,16 +73,12 @@ class Misses:
 @pytest.fixture
 def hearing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """The plugin, and another one that hears events."""
-    folder = tmp_path / "shelf"
-    folder.mkdir()
-    monkeypatch.syspath_prepend(folder)
-    shelf = Shelf(folder)
-    shelf.put("drift", entry="predis_drift:PLUGIN")
     monkeypatch.setattr(drift_plugin, "detector_for", lambda config: Misses())
     monkeypatch.setattr(Watch, "interval", 0.01)
     monkeypatch.setattr(advising, "WINDOW", 0.02)
-    yield shelf.module(shelf.put("hearing", HEARING))
-    shelf.clear()
+    with shelf_in(tmp_path) as shelf:
+        shelf.put("drift", entry="predis_drift:PLUGIN")
+        yield shelf.module(shelf.put("hearing", HEARING))
 
 
 def opened(**section: Any) -> predis.Cache[Any, Any]:

@@ -21,7 +21,7 @@ from predis_lab.ahead import HELP, Ahead, replay_ahead
 from predis_lab.html.ahead_page import ahead_page
 from predis_lab.workloads import Interleaved, Scan, Zipf
 from tests.support.depth import search
-from tests.support.shelf import Shelf
+from tests.support.shelf import Shelf, shelf_in
 
 SCRIPTED = """
 SCRIPT = []
@@ -59,14 +59,10 @@ CAPACITY = 2_000
 
 
 @pytest.fixture
-def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shelf]:
+def shelf(tmp_path: Path) -> Iterator[Shelf]:
     """Where plugins are put for a test."""
-    folder = tmp_path / "shelf"
-    folder.mkdir()
-    monkeypatch.syspath_prepend(folder)
-    made = Shelf(folder)
-    yield made
-    made.clear()
+    with shelf_in(tmp_path) as made:
+        yield made
 
 
 @pytest.fixture

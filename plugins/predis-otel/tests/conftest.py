@@ -26,7 +26,7 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as traces
 import predis_core as predis
 from tests.support.counterparts import counterpart
 from tests.support.ports import find_port
-from tests.support.shelf import Shelf
+from tests.support.shelf import Shelf, shelf_in
 
 PATIENCE = 60.0
 """Seconds for which a test waits for what another thread or process does."""
@@ -71,14 +71,10 @@ def opened() -> Iterator[Callable[..., predis.Cache[Any, Any]]]:
 
 
 @pytest.fixture
-def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shelf]:
+def shelf(tmp_path: Path) -> Iterator[Shelf]:
     """Where further plugins are put for a test."""
-    folder = tmp_path / "shelf"
-    folder.mkdir()
-    monkeypatch.syspath_prepend(folder)
-    made = Shelf(folder)
-    yield made
-    made.clear()
+    with shelf_in(tmp_path) as made:
+        yield made
 
 
 # ---- a receiver in this process ------------------------------------------------------------------

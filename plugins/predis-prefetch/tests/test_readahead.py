@@ -14,7 +14,15 @@ from hypothesis import strategies as st
 from predis_core.plugin import AccessBatch
 from predis_prefetch.config import ReadaheadConfig
 from predis_prefetch.readahead import Readahead
-from predis_prefetch.streams import FIRST_WINDOW, IDLE, LENGTHS, WINDOW, mark_of
+from predis_prefetch.streams import (
+    FIRST_WINDOW,
+    IDLE,
+    LENGTHS,
+    OVERTAKEN,
+    STRIDE,
+    WINDOW,
+    mark_of,
+)
 from tests.support.depth import search
 
 Int64s = npt.NDArray[np.int64]
@@ -67,6 +75,25 @@ def test_every_scan_among_many_is_followed(steps: list[int], random: Any) -> Non
         of_this = [key for key in beyond if abs(key - (number << 40)) < 1 << 30]
         assert len(of_this) <= 120
         assert all((key - (number << 40)) % step == 0 for key in of_this)
+    assert len(set(cached.proposed)) == len(cached.proposed)
+
+
+@pytest.mark.parametrize("step", [1, -1, 7])
+@pytest.mark.parametrize("threads", [2, OVERTAKEN])
+def test_threads_that_read_one_scan_and_overtake_each_other_are_one_scan(
+    threads: int, step: int
+) -> None:
+    """Batches come in any order within a round of the threads; later keys only are proposed."""
+    cached, generator, size = Cached(), np.random.default_rng(1), 32
+    scan = step * np.arange(200 * threads * size)
+    rounds = scan.reshape(200, threads, size)
+    for number, batches in enumerate(rounds):
+        reached = scan[number * threads * size]
+        for batch in generator.permutation(batches):
+            found = cached.ask(batch)
+            assert all((key - reached) * step >= 0 for key in found)
+    assert np.count_nonzero(cached.prefetcher._streams.rows[:, STRIDE]) == 1
+    assert len(cached.missed) <= 3 * threads * size
     assert len(set(cached.proposed)) == len(cached.proposed)
 
 

@@ -38,9 +38,13 @@ LENGTHS = 128
 # The columns of a stream. `FRONTIER`: how many strides beyond the last key have been proposed.
 LAST, STRIDE, LENGTH, FRONTIER, SEEN, WINDOW, MOVED, COLUMNS = range(8)
 
-# The positions of the counters: look-ups so far, keys written to `recent`, and the stream that was
-# last looked at for having ended.
-LOOKUPS, WRITTEN, SWEPT = range(3)
+# The positions of the counters: look-ups so far, keys written to `recent`, the stream that was last
+# looked at for having ended, and how many strides from its last key one belongs to a stream anyhow.
+LOOKUPS, WRITTEN, SWEPT, DISORDER = range(4)
+
+OVERTAKEN = 8
+"""Batches of a scan that may come in any order: threads that read one together overtake each other.
+Single keys come in theirs."""
 
 _MARKS = 8
 """Bits of a hash by which it is known at once that most keys are not among the recent ones."""
@@ -56,11 +60,12 @@ class Streams(NamedTuple):
         rows: int64[n, COLUMNS]; the stride is 0 where there is no stream.
         last: int64[n], the last key of each.
         following: int64[n], its next one.
-        low: int64[n], the lowest of the keys that were proposed; above `high` where none was.
+        low: int64[n], the lowest of the keys that belong to it: those that were proposed, and those
+            that others may have overtaken; above `high` where there is no stream.
         high: int64[n], the highest one.
         recent: int64[RECENT], a ring of keys.
         marks: int64[2**_MARKS], how many recent keys have each hash.
-        counters: int64[3].
+        counters: int64[4].
         passed: float64[LENGTHS], streams that went from a mark on to the next.
         ended: float64[LENGTHS], streams that did not.
     """
@@ -87,7 +92,7 @@ def new_streams(number: int) -> Streams:
         np.zeros(number, np.int64),
         np.zeros(RECENT, np.int64),
         np.zeros(1 << _MARKS, np.int64),
-        np.zeros(3, np.int64),
+        np.zeros(4, np.int64),
         np.zeros(LENGTHS),
         np.zeros(LENGTHS),
     )
@@ -129,14 +134,13 @@ def _count(streams: Streams, counts: Floats, mark: int) -> None:
 
 @compiled(types.void(_STREAMS, _I8))
 def _bound(streams: Streams, number: int) -> None:
-    """Note which keys belong to a stream: its last one, its next one, and what was proposed."""
+    """Note which keys belong to a stream: its last one, its next one, and those around them."""
     row = streams.rows[number]
-    first = row[LAST]
-    furthest = first + row[FRONTIER] * row[STRIDE]
-    streams.last[number], streams.following[number] = first, first + row[STRIDE]
-    streams.low[number], streams.high[number] = 1, 0
-    if row[FRONTIER]:
-        streams.low[number], streams.high[number] = min(first, furthest), max(first, furthest)
+    last, stride = row[LAST], row[STRIDE]
+    disorder = streams.counters[DISORDER]
+    nearest, furthest = last - disorder * stride, last + max(row[FRONTIER], disorder) * stride
+    streams.last[number], streams.following[number] = last, last + stride
+    streams.low[number], streams.high[number] = min(nearest, furthest), max(nearest, furthest)
 
 
 @compiled(types.void(_STREAMS, _I8))
@@ -243,6 +247,7 @@ def follow(
         most_stride: the largest distance between two keys of a stream.
     """
     rows = streams.rows
+    streams.counters[DISORDER] = OVERTAKEN * len(words) if len(words) > 1 else 0
     for at in range(len(words)):
         now = streams.counters[LOOKUPS] = streams.counters[LOOKUPS] + 1
         swept = streams.counters[SWEPT] + 1
@@ -258,16 +263,17 @@ def follow(
         row[SEEN] = now
         if not steps:
             continue
-        was_proposed = steps <= row[FRONTIER]
-        _lengthen(streams, number, steps)
-        row[LAST] = words[at]
-        row[FRONTIER] = max(0, row[FRONTIER] - steps)
-        row[MOVED] += steps
-        _bound(streams, number)
+        was_proposed = 0 < steps <= row[FRONTIER]
+        if steps > 0:
+            _lengthen(streams, number, steps)
+            row[LAST] = words[at]
+            row[FRONTIER] = max(0, row[FRONTIER] - steps)
+            row[MOVED] += steps
+            _bound(streams, number)
         if len(late) and late[at]:
             row[WINDOW] = min(2 * row[WINDOW], most_window)
         elif hits[at]:
-            row[WINDOW] = min(row[WINDOW] + steps, most_window)
+            row[WINDOW] = min(row[WINDOW] + max(1, steps), most_window)
         elif was_proposed:  # it left before it was asked for, or was not loaded
             row[WINDOW] = max(row[WINDOW] // 2, FIRST_WINDOW)
 
