@@ -72,6 +72,8 @@ nitpick_ignore_regex = [
     ("py:class", r"predis_core\.(mapping\.[KVD]|stores\.base\.Store|views\.Cache(Items|Values))"),
     # What the model of the testing kit hands out only to be given back.
     ("py:class", r"predis_core\.testing\.(departures\.Held|known\.Pin)"),
+    # What tiers are given by their cache.
+    ("py:class", r"predis_core\.table\.(layout\.Layout|interface\.Removed)"),
 ]
 
 # ------------------------------------------------------------------ how it looks

@@ -41,14 +41,13 @@ class TierWish(NamedTuple):
 
 
 def tier_wish(
-    store: Store, keys: str, capacity: int | None, memory: Any, kind: Any, *, sampled: bool
+    store: Store, keys: str, capacity: int | None, memory: Any, kind: Any
 ) -> TierWish | None:
     """Return the tier that the arguments of a cache ask for, checked; None if they ask for none.
 
     Args:
         store, keys: what is held, and by which kind of keys.
         capacity, memory, kind: `host_capacity`, `host_memory` and `tier` of `Cache`.
-        sampled: whether lookups are to be followed.
 
     Raises:
         ConfigurationError: naming the argument and the fix.
@@ -69,11 +68,6 @@ def tier_wish(
     factory = TIERS[known] if isinstance(known, str) else known
     if not callable(factory):
         raise ConfigurationError(f"tier: expected {MEMORY!r} or a function, got {kind!r}")
-    if sampled and factory is not TIERS[MEMORY]:
-        raise ConfigurationError(
-            "sampling: a cache with a tier does not follow lookups; leave it out, with the plugins "
-            "that ask for it"
-        )
     try:
         size = planning.checked(store, memory, None)
     except ConfigurationError as error:
@@ -135,7 +129,6 @@ def table(
     capacity: int | None,
     memory: int | None,
     costs: bool,
-    sampled: bool,
     tier: TierWish | None = None,
 ) -> CacheTable:
     """Return the table of a cache.
@@ -147,7 +140,6 @@ def table(
         seed: int64, fixes where keys go.
         memory: bytes for table and values, checked; None: what the capacity needs.
         costs: whether what entries cost to load is kept even if the policy does not ask for it.
-        sampled: whether lookups are to be followed.
         tier: what is to lie under it. On the CPU, the tier in host memory is all there is.
 
     Raises:
@@ -182,16 +174,16 @@ def table(
         lambda: on_cpu(below if is_memory else planned),
         name=name,
         layout=Layout.build(planned.capacity),
-        policy=policy if tier is None else candidates_of(policy)[0],
+        policy=policy,
         seed=seed,
         store=store,
         keys=codec.kind,
-        sampled=sampled and tier is not None,
     )
     if tier is None or (is_memory and isinstance(upper, CpuTable)):
         return upper
     assert isinstance(store, Rows)
     row = np.dtype((store.dtype, store.shape))
     layout = Layout.build(below.capacity)
-    lower = tier.kind(TierRequest(name, layout, candidates_of(policy)[0], seed, row))
-    return TieredTable(upper, lower, row, tier.name)
+    lower = tier.kind(TierRequest(name, layout, candidates_of(policy)[0], seed, row, policy))
+    kind = tier.kind if isinstance(tier.kind, NamedTier) else NamedTier(tier.name, tier.kind)
+    return TieredTable(upper, lower, row, kind, policy, seed)

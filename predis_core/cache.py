@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Generic, Literal, NoReturn, Self, overload
+from typing import Any, Generic, Literal, NoReturn, Self, cast, overload
 
 from predis_core import arguments, building, devices, planning, policies, runtime, snapshot
 from predis_core.adapting import AdaptingFace
@@ -32,7 +32,6 @@ from predis_core.native import OFF, Scalars
 from predis_core.pins import Pinned
 from predis_core.policies import Policy
 from predis_core.policies.choice import sees_values
-from predis_core.resizing import Turn
 from predis_core.snapshot import AnyPath, Codec, RestoreReport, SnapshotReport, Subject
 from predis_core.stores import Rows, Store
 from predis_core.table.batches import part_of
@@ -117,11 +116,8 @@ class Cache(
         spread = spread_seed(self._given_seed)
         self._codec = codec(self._store.default_keys if keys is None else keys, spread)
         chosen = policies.get(policy)
-        self._memory = planning.checked(self._store, memory, weigher)
-        is_sampled = sampling is not None or self._room() > 0
-        wish = building.tier_wish(
-            self._store, self._codec.kind, host_capacity, host_memory, tier, sampled=is_sampled
-        )
+        bound = planning.checked(self._store, memory, weigher)
+        wish = building.tier_wish(self._store, self._codec.kind, host_capacity, host_memory, tier)
         self._table: CacheTable = building.table(
             name=name,
             device=device,
@@ -130,13 +126,10 @@ class Cache(
             policy=chosen,
             seed=spread,
             capacity=capacity,
-            memory=self._memory,
+            memory=bound,
             costs=on_removal is not None,
-            sampled=is_sampled,
             tier=wish,
         )
-        if wish is not None:
-            self._memory = wish.memory
         self._seed = spread
         self._clock = clock or Clock()
         self._ttl = 0 if ttl is None else nanoseconds(ttl)
@@ -154,11 +147,8 @@ class Cache(
             on_removal is not None or sees_values(chosen),
         )
         self._loads = Loads(self._intake, self._store)
-        self._turn, self._capacities = Turn(name, 2), Turn(name, 1)
-        self._root: Self | None = None
-        self._namespaces: dict[str, Self] = {}
-        self._whole = self._table.layout.slots
         self.name = name
+        self._begin_dividing(wish, bound)
         self._begin_sampling(sampling)
         self._begin_choosing()
         self._take_device_arrays()
@@ -531,7 +521,7 @@ class Cache(
     def _beside(self, **arguments: Any) -> Self:
         """Return another cache with the same settings, but for some arguments."""
         same: dict[str, Any] = {
-            "policy": self._resized().given,
+            "policy": cast("Any", self._table).given,
             "value": self._store,
             "keys": self._codec.kind,
             "loader": self._loader,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 import numpy as np
@@ -25,8 +25,6 @@ class CurveFace:
         _table: CacheTable
 
         def _check(self) -> None: ...
-
-        def _single(self, what: str) -> Any: ...
 
     _sampled: SampledLookups
     _curves: Curves | None
@@ -87,9 +85,8 @@ class CurveFace:
             return curves.size_for(hit_ratio)
 
     def _followable(self) -> FollowedTable:
-        """Return the table, one whose lookups can be followed."""
-        table: FollowedTable = self._single("are no sampled lookups")
-        return table
+        """Return the table, whose lookups can be followed."""
+        return cast("FollowedTable", self._table)
 
     def _followed(self) -> Curves:
         self._check()

@@ -16,6 +16,7 @@ from predis_core.table.cpu import CpuTable
 from predis_core.table.cuda.exchange import imported_cupy
 from predis_core.table.interface import CacheTable, Keys
 from predis_core.table.layout import Layout
+from predis_core.tiers.tiered import TieredTable
 
 if TYPE_CHECKING:
     from predis_core.table.cuda.device import Device
@@ -32,14 +33,13 @@ _REHEARSED = 64
 _NAME = re.compile(r"cuda(?::([0-9]+))?")
 
 
-def check(device: Any, store: Store, keys: str, *, sampled: bool = False) -> None:
+def check(device: Any, store: Store, keys: str) -> None:
     """Refuse what names no device, and of a GPU what a cache on it cannot be.
 
     Args:
         device: as for `Cache`.
         store: what is held per entry.
         keys: kind of the keys.
-        sampled: whether lookups are to be followed, over a tier.
 
     Raises:
         ConfigurationError: naming the argument and the fix.
@@ -50,11 +50,11 @@ def check(device: Any, store: Store, keys: str, *, sampled: bool = False) -> Non
         raise ConfigurationError(
             f"device: expected 'auto', 'cpu', 'cuda' or 'cuda:N', got {device!r}"
         )
-    if problem := _problem(device, store, keys, sampled):
+    if problem := _problem(device, store, keys):
         raise ConfigurationError(problem)
 
 
-def _problem(device: str, store: Store, keys: str, sampled: bool) -> str:
+def _problem(device: str, store: Store, keys: str) -> str:
     """Return what a GPU has not, of what is asked for; "" if it has all of it."""
     if type(store) is not Rows:
         return f"value: a cache on {device} holds Rows(dtype, shape), got {store}; use device='cpu'"
@@ -62,11 +62,6 @@ def _problem(device: str, store: Store, keys: str, sampled: bool) -> str:
         return (
             f"keys: a cache on {device} takes keys of kind int64, str or bytes, got {keys!r}; name "
             "one of them, or use device='cpu'"
-        )
-    if sampled:
-        return (
-            f"sampling: a cache on {device} with a tier below it does not follow lookups; leave it "
-            "out, with the plugins that ask for it, or the tier, or use device='cpu'"
         )
     return ""
 
@@ -81,7 +76,6 @@ def table(
     seed: int,
     store: Store,
     keys: str,
-    sampled: bool,
 ) -> CacheTable:
     """Return the table of a cache, on the device that is asked for.
 
@@ -94,18 +88,18 @@ def table(
         on_cpu: makes the table on the CPU.
         name: of the cache.
         layout, policy, seed: of the table.
-        store, keys, sampled: as for `check`.
+        store, keys: as for `check`.
 
     Raises:
         ConfigurationError: as `check`.
         DeviceError: if a GPU is named and cannot be used.
         PolicyError: if a GPU is named and the policy cannot be translated for it.
     """
-    check(device, store, keys, sampled=sampled)
+    check(device, store, keys)
     named = _NAME.fullmatch(device)
     if named is not None:
         return _on_gpu(int(named[1] or 0), layout, policy, seed, store, keys)
-    if device == AUTO and not _problem(AUTO, store, keys, sampled):
+    if device == AUTO and not _problem(AUTO, store, keys):
         try:
             _rehearse(policy, seed, store)
             return _on_gpu(0, layout, policy, seed, store, keys)
@@ -158,7 +152,9 @@ def _on_gpu(
 
 
 def name_of(table: CacheTable) -> str:
-    """Return the name of the device that a table is on, which has none below it."""
+    """Return the name of the device that a table is on; of two, that of the one above."""
+    if isinstance(table, TieredTable):
+        return name_of(table.upper)
     if isinstance(table, CpuTable):
         return CPU
     return f"cuda:{cast('SharedGpuTable', table).device.number}"

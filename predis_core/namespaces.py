@@ -10,14 +10,17 @@ from __future__ import annotations
 import contextlib
 import re
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
 from predis_core import planning
+from predis_core.building import TierWish
 from predis_core.clock import nanoseconds
 from predis_core.errors import CacheBusy, CacheClosed, CacheUnusable, ConfigurationError
 from predis_core.resizing import Resizable, ResizeReport, Turn
 from predis_core.stores import Rows
+from predis_core.table.interface import CacheTable
 from predis_core.table.layout import Layout
+from predis_core.tiers.tiered import TieredTable
 
 SHARE = 0.25
 """What a namespace gets of the whole if nothing else is asked for."""
@@ -89,12 +92,8 @@ class NamespaceFace(Resizable):
 
     if TYPE_CHECKING:
         name: str
-        _root: Self | None
-        _namespaces: dict[str, Self]
-        _whole: int
-        _capacities: Turn
-        _memory: int | None
         _wish: Wish
+        _table: CacheTable
         _unusable: CacheUnusable | None
 
         @property
@@ -103,6 +102,22 @@ class NamespaceFace(Resizable):
         def _beside(self, **arguments: Any) -> Self: ...
 
         def _end(self, error: CacheUnusable) -> None: ...
+
+    def _begin_dividing(self, tier: TierWish | None, memory: int | None) -> None:
+        """Have all of the capacity, for the time being.
+
+        Args:
+            tier: what tier was asked for.
+            memory: bytes for the table that is asked first, with its values; None: whatever it
+                needs.
+        """
+        self._turn, self._capacities = Turn(self.name, 2), Turn(self.name, 1)
+        self._root: Self | None = None
+        self._namespaces: dict[str, Self] = {}
+        self._whole = self._table.newest.layout.slots
+        self._has_tier = tier is not None
+        self._memory, self._memory_above = (memory if tier is None else tier.memory), memory
+        self._copies = self._table.above if isinstance(self._table, TieredTable) else 0
 
     def namespace(
         self,
@@ -141,7 +156,8 @@ class NamespaceFace(Resizable):
             with self._capacities:
                 there = self._namespaces.get(name)
                 if there is None:
-                    self._single("are no namespaces")
+                    if isinstance(self._table, TieredTable):
+                        self._table.check_resizable(self.name)
                     there = self._make(name, wanted, ttl)
         if differs := there._wish.difference(wanted):
             raise ConfigurationError(
@@ -173,7 +189,7 @@ class NamespaceFace(Resizable):
                 f"name: cache {self.name!r} has no namespace {name!r} (there are: {known})"
             )
 
-    def resize(self, capacity: int) -> ResizeReport:
+    def resize(self, capacity: int, *, above: int | None = None) -> ResizeReport:
         """Make room for more entries, or for fewer; other threads go on meanwhile.
 
         What the policy would keep longest stays, with its time to live. Both tables are there until
@@ -182,10 +198,13 @@ class NamespaceFace(Resizable):
         next of these finishes it.
 
         A namespace takes what it grows by from the cache that it is of, and gives back what it
-        shrinks by. The cache itself grows and shrinks without its namespaces.
+        shrinks by. The cache itself grows and shrinks without its namespaces. With a tier below it,
+        that holds of the copies above as well.
 
         Args:
-            capacity: entries that fit from now on.
+            capacity: entries that fit from now on; of a cache with a tier, what the tier holds.
+            above: of a cache with a tier, of how many there are copies above; None: as many as were
+                asked for so far, if the tier holds so many. On the CPU there is the tier only.
 
         Returns:
             How many entries were moved, and how many were evicted for it.
@@ -193,23 +212,28 @@ class NamespaceFace(Resizable):
         Raises:
             ConfigurationError: if it is not an int from 1 to 2**40, does not fit the memory, or if
                 the cache has too little to give to a namespace; all is as it was.
+            DeviceError: if a tier that a plugin made cannot be resized, or the GPU has too little
+                memory for both tables; all is as it was.
             CacheBusy: from within a resize, a snapshot or a change of namespaces, or while entries
                 are pinned.
         """
         self._check()
         wanted = Layout.build(capacity).slots
-        self._resized()
+        copies = self._checked_copies(above, wanted)
         with self._capacities:
             self._check()
-            if self._root is None:
-                before, self._whole = self._whole, wanted + self._given()
-                try:
-                    self._check_memory()
-                    return self._rebuild(wanted)
-                except Exception:
-                    self._whole = before
-                    raise
-            return self._root._exchange(self, wanted)
+            if self._root is not None:
+                return self._root._exchange(self, wanted, copies)
+            before = self._whole, self._copies
+            self._whole = wanted + self._given()
+            if copies is not None:
+                self._copies = copies + self._given_copies()
+            try:
+                self._check_memory()
+                return self._rebuild(wanted)
+            except Exception:
+                self._whole, self._copies = before
+                raise
 
     # ------------------------------------------------------------------ with the turn taken
 
@@ -217,8 +241,9 @@ class NamespaceFace(Resizable):
         whole, given = self._whole, self._given()
         entries = wanted.entries(whole)
         check_room(name, entries, whole - given - 1, whole)
-        memory = self._part_of_memory(entries)
-        made = self._beside(capacity=entries, memory=memory, name=f"{self.name}/{name}", ttl=ttl)
+        memory, room = self._part_of_memory(entries), self._room_for(entries)
+        made = self._beside(memory=memory, name=f"{self.name}/{name}", ttl=ttl, **room)
+        made._has_tier = self._has_tier
         made._root, made._capacities, made._wish = self, self._capacities, wanted
         self._namespaces[name] = made
         try:
@@ -231,18 +256,23 @@ class NamespaceFace(Resizable):
             self._check()
         return made
 
-    def _exchange(self, namespace: Any, wanted: int) -> ResizeReport:
+    def _exchange(self, namespace: Any, wanted: int, copies: int | None) -> ResizeReport:
         """Resize a namespace of this cache, and this cache by what that takes or leaves."""
         others = self._given() - namespace.capacity
         name = namespace.name.removeprefix(f"{self.name}/")
         check_room(name, wanted, self._whole - others - 1, self._whole)
+        had = namespace._copies
+        copies = had if copies is None else copies
+        self._check_copies(name, copies, had)
         memory, namespace._memory = namespace._memory, self._part_of_memory(wanted)
         try:
-            if wanted > namespace.capacity:  # nowhere and never more than the whole
-                self._rebuild(self._whole - others - wanted)
+            # Nowhere and never more than the whole: first this one gives.
+            namespace._copies = max(had, copies)
+            self._rebuild(min(self.capacity, self._whole - others - wanted))
+            namespace._copies = copies
             report: ResizeReport = namespace._rebuild(wanted)
         except Exception:
-            namespace._memory = memory
+            namespace._memory, namespace._copies = memory, had
             raise
         finally:
             self._take_back()
@@ -283,19 +313,70 @@ class NamespaceFace(Resizable):
 
     def _check_memory(self) -> None:
         """Refuse to hold more rows than the memory does."""
-        if self._memory is not None and isinstance(self._store, Rows):
-            planning.plan(
-                self._resized().given,
-                self._store,
-                key_refs=self._codec.has_refs,
-                capacity=self._whole,
-                memory=self._memory,
-                costs=self._intake.keeps_costs,
-            )
+        if not isinstance(self._store, Rows):
+            return
+        bounds = [(self._whole, self._memory)]
+        if self._copies:
+            bounds.append((self._copies, self._memory_above))
+        for capacity, memory in bounds:
+            if memory is not None:
+                planning.plan(
+                    cast("Any", self._table).given,
+                    self._store,
+                    key_refs=self._codec.has_refs,
+                    capacity=capacity,
+                    memory=memory,
+                    costs=self._intake.keeps_costs,
+                )
 
     def _given(self) -> int:
         """Return the entries that the namespaces have."""
         return sum(each.capacity for each in self._namespaces.values())
+
+    # ------------------------------------------------------------------ copies above a tier
+
+    def _room_for(self, entries: int) -> dict[str, Any]:
+        """Return what gives a namespace so many entries, and as large a share of the copies."""
+        if not isinstance(self._table, TieredTable):
+            return {"capacity": entries}
+        copies = max(1, min(entries, self._copies * entries // self._whole))
+        return {"capacity": copies, "host_capacity": entries, "tier": self._table.kind}
+
+    def _given_copies(self) -> int:
+        """Return of how many entries the namespaces have copies."""
+        return sum(each._copies for each in self._namespaces.values())
+
+    def _copies_for(self, capacity: int) -> int:
+        """Return how many copies there are above a tier of this capacity."""
+        return max(1, min(capacity, self._copies - self._given_copies()))
+
+    def _checked_copies(self, above: Any, entries: int) -> int | None:
+        """Return how many copies are asked for; None if nothing is said, or it means nothing."""
+        if above is None:
+            return None
+        if not self._has_tier:
+            raise ConfigurationError(
+                f"above: cache {self.name!r} has no tier, and so no copies above it; leave it out"
+            )
+        try:
+            copies = Layout.build(above).slots
+        except ConfigurationError as error:
+            raise ConfigurationError(str(error).replace("capacity", "above", 1)) from None
+        if copies > entries:
+            raise ConfigurationError(
+                f"above: a tier holds all that is above it, but {entries} entries fit, and "
+                f"{copies} above; ask for as many at most"
+            )
+        return copies if self._copies else None
+
+    def _check_copies(self, name: str, copies: int, had: int) -> None:
+        """Refuse to give a namespace more copies than this cache can do without."""
+        left = self._copies - self._given_copies() + had - 1
+        if copies > max(had, left):
+            raise ConfigurationError(
+                f"above: namespace {name!r} wants {copies} copies and could have {left} of "
+                f"{self._copies}; ask for less, or resize() the cache"
+            )
 
     def _check_root(self) -> None:
         self._check()

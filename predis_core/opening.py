@@ -101,13 +101,7 @@ def plan_of(configuration: Configuration) -> MemoryPlan:
     try:
         store = store_of(section.value)
         weigher = None if section.weigher is None else _named("weigher", section.weigher)
-        _check_namespaces(section)
-        devices.check(
-            section.device,
-            store,
-            section.key_kind,
-            sampled=section.sampling is not None and _has_tier(section),
-        )
+        devices.check(section.device, store, section.key_kind)
         tier = building.tier_wish(
             store,
             section.key_kind,
@@ -115,7 +109,6 @@ def plan_of(configuration: Configuration) -> MemoryPlan:
             section.host_memory,
             # What a plugin registers is not known before it is started; it is as large.
             None if section.tier is None else MEMORY,
-            sampled=section.sampling is not None,
         )
         return building.plans(
             policies.get(section.policy),
@@ -127,23 +120,6 @@ def plan_of(configuration: Configuration) -> MemoryPlan:
         )[1]
     except ConfigurationError as error:
         raise type(error)(f"{configuration.source}: cache.{error}") from error
-
-
-def _check_namespaces(section: CacheConfig) -> None:
-    """Refuse namespaces of a cache with a tier under a table on a GPU."""
-    if _is_divided_tier(section) and section.device not in (devices.AUTO, devices.CPU):
-        raise ConfigurationError(
-            f"namespaces: a cache on {section.device} with a tier below it has none; leave them or "
-            "the tier out, or use device='cpu'"
-        )
-
-
-def _is_divided_tier(section: CacheConfig) -> bool:
-    return _has_tier(section) and bool(section.namespaces)
-
-
-def _has_tier(section: CacheConfig) -> bool:
-    return section.host_capacity is not None or section.host_memory is not None
 
 
 def _named(field: str, reference: str) -> Any:
@@ -219,7 +195,6 @@ def _built(
     section: CacheConfig = configuration.cache
     policy = given.pop("policy", None)
     try:
-        _check_namespaces(section)
         if loader is None and section.loader is not None:
             loader = registry.loader(section.loader)
         cache = kind(
@@ -237,8 +212,7 @@ def _built(
             host_capacity=section.host_capacity,
             host_memory=section.host_memory,
             tier=None if section.tier is None else registry.tier(section.tier),
-            # Under a table on a GPU, a tier has no namespaces.
-            device=devices.CPU if _is_divided_tier(section) else section.device,
+            device=section.device,
             **given,
         )
     except PluginError:

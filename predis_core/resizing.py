@@ -99,6 +99,8 @@ class Resizable:
 
         def _memory_for(self, capacity: int) -> int | None: ...
 
+        def _copies_for(self, capacity: int) -> int: ...
+
     def tiers(self) -> tuple[TierStats, ...]:
         """Return what each table of a cache with a tier did and has, the first asked first.
 
@@ -118,28 +120,37 @@ class Resizable:
         with self._turn:
             self._check()
             self._settle()
-            old = self._resized()
+            old: Any = self._table
             if old.is_sealed:
                 raise CacheClosed(
                     f"cache {self.name!r} is being closed; open another with Cache(...)"
                 )
-            if capacity == old.layout.slots:
+            made = self._made(capacity)
+            if made is None:
                 return ResizeReport(0, 0, 0.0)
             tell = self._listeners.tell if self._listeners else None
-            move = old.move_to(self._made(capacity), tell)
+            move = old.move_to(made, tell)
             if not move.begin():
                 raise CacheBusy(
                     f"cache {self.name!r}: it cannot be resized while entries are pinned; leave "
                     "the contexts of pinned() first"
                 )
             self._settle()
-        return ResizeReport(*move.totals(), (stopwatch() - begin) / NANOSECONDS)
+        moved, evicted = move.totals()
+        return ResizeReport(moved, evicted, (stopwatch() - begin) / NANOSECONDS)
 
     def _made(self, capacity: int) -> Any:
-        """Return an empty table like the present one."""
-        old, key_refs = self._resized(), self._codec.has_refs
+        """Return an empty table like the present one; None if that has the capacity."""
+        old, key_refs = self._table, self._codec.has_refs
+        if isinstance(old, TieredTable):
+            if capacity != old.layout.slots:
+                old.check_resizable(self.name)
+            sized = old.like(Layout.build(capacity), Layout.build(self._copies_for(capacity)))
+            return None if sized == (None, None) else sized
+        if capacity == old.layout.slots:
+            return None
         if not isinstance(old, CpuTable):
-            return old.like(Layout.build(capacity))
+            return cast("SharedGpuTable", old).like(Layout.build(capacity))
         planned = planning.plan(
             old.given,
             self._store,
@@ -168,26 +179,6 @@ class Resizable:
                 pass
             self._intake.table = self._table = move.successor
             self._scalars.drop(self)
-
-    def _resized(self) -> CpuTable | SharedGpuTable:
-        """Return the table, one whose entries can move to another."""
-        return self._single("is no resize")
-
-    def _single(self, what: str) -> CpuTable | SharedGpuTable:
-        """Return the table, below which there has to be no other.
-
-        Args:
-            what: there, and nowhere else, for the message.
-
-        Raises:
-            DeviceError: if there is a tier below it.
-        """
-        if isinstance(self._table, TieredTable):
-            raise DeviceError(
-                f"cache {self.name!r} has a tier below it, where there {what}; leave the tier out, "
-                "or use device='cpu' with host memory only"
-            )
-        return cast("CpuTable | SharedGpuTable", self._table)
 
     def _inspected(self) -> Inspected:
         """Return the table that holds every entry, one that snapshots can look into.

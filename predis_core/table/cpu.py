@@ -341,6 +341,13 @@ class CpuTable(Reading):
                 raise Sealed
         return found
 
+    def like(self, layout: Layout) -> CpuTable:
+        """Return an empty table of rows of another size, in other respects the same."""
+        rows = self._values
+        if rows is not None:
+            rows = np.zeros((layout.slots, *rows.shape[1:]), rows.dtype)
+        return CpuTable(layout, self.given, self.seed, rows, live=self.policy)
+
     def move_to(self, successor: CpuTable, tell: Callable[[Removed], None] | None) -> Move:
         """Return the way of all entries to another table, which is to take this one's place.
 

@@ -4,9 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from predis_core.tiers.base import Tier, TierFactory, TierRequest
+from predis_core.tiers.base import (
+    ResizableTier,
+    SwitchableTier,
+    Tier,
+    TierFactory,
+    TierMove,
+    TierRequest,
+)
 
-__all__ = ["Tier", "TierFactory", "TierRequest", "in_memory"]
+__all__ = [
+    "ResizableTier",
+    "SwitchableTier",
+    "Tier",
+    "TierFactory",
+    "TierMove",
+    "TierRequest",
+    "in_memory",
+]
 
 
 def in_memory(request: TierRequest) -> Any:

@@ -12,4 +12,5 @@ def memory(request: TierRequest) -> CpuTable:
     """Return the table of the CPU that is asked for; its rows take memory as they are written."""
     base, shape = request.row.subdtype or (request.row, ())
     rows = np.zeros((request.layout.slots, *shape), base)
-    return CpuTable(request.layout, request.policy, request.seed, rows)
+    policy = request.policy if request.given is None else request.given
+    return CpuTable(request.layout, policy, request.seed, rows)

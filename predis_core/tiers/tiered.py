@@ -21,12 +21,14 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from predis_core.errors import DeviceError
 from predis_core.policies import Policy
+from predis_core.policies.choice import check_candidate
 from predis_core.table.batches import part_of
 from predis_core.table.interface import (
     Bools,
@@ -41,8 +43,13 @@ from predis_core.table.interface import (
     Keys,
     Reason,
     Removed,
+    Sampled,
+    Sealed,
 )
-from predis_core.tiers.base import MEMORY, Tier
+from predis_core.table.layout import Layout
+from predis_core.tiers.base import RESIZING, SWITCHING, NamedTier, Tier
+from predis_core.tiers.moving import Move
+from predis_core.tiers.noting import Notes
 from predis_core.types import TierStats
 
 HINT_EVERY = 8
@@ -79,37 +86,61 @@ def _alone(verb: Callable[Concatenate[Any, _P], _R]) -> Callable[Concatenate[Any
     return alone
 
 
+class Sized(NamedTuple):
+    """Empty tables of other sizes; None for one that has its size already."""
+
+    lower: Any
+    upper: Any
+
+
 class TieredTable:
     """A table, and a tier below it; see `interface.CacheTable` for what the verbs promise.
 
     Its layout, slots and policy are the tier's. One lock is held while a verb works on both.
 
     Args:
-        upper: the table that is asked first.
-        lower: the tier.
+        upper: the table that is asked first; the CPU's or a GPU's.
+        lower: the tier, a `Tier`.
         row: dtype of a value, with its shape.
-        name: what the tier is called.
+        kind: what made the tier.
+        given: the policy that the cache was given.
+        seed: int64, of both.
     """
 
     def __init__(
-        self, upper: CacheTable, lower: Tier, row: np.dtype[Any], name: str = MEMORY
+        self,
+        upper: CacheTable,
+        lower: Tier,
+        row: np.dtype[Any],
+        kind: NamedTier,
+        given: Policy,
+        seed: int,
     ) -> None:
-        self.upper, self.lower, self.name = upper, lower, name
+        self.upper, self.lower = upper, lower
         self.layout = lower.layout
-        self.policy = lower.policy
-        self.candidates: tuple[Policy, ...] = (lower.policy,)
+        self.kind, self.name, self.given = kind, kind.name, given
+        self.policy: Policy = lower.policy
+        can_switch = all(hasattr(lower, verb) for verb in SWITCHING)
+        self.candidates = lower.candidates if can_switch else (lower.policy,)
         self._row_bytes = row.itemsize
+        self._move: Move | None = None
         # A finaliser may take pins back in the midst of a verb of the same thread.
         self._turn = threading.RLock()
         self._has_deadlines = False
         self._is_busy = self._is_behind = False
-        self._lookups = 0
+        self._lookups = self._tick = 0
+        self._notes = Notes(seed)
 
     def _catch_up(self) -> None:
         """Have the upper table forget all, if a verb failed half way or another came between."""
         if self._is_behind:
             self.upper.clear(0)
             self._is_behind = False
+
+    @_alone
+    def alone(self, act: Callable[..., _R], *args: Any) -> _R:
+        """Return what a function does, with both tables to itself."""
+        return act(*args)
 
     # ------------------------------------------------------------------ verbs that move no entry
 
@@ -118,6 +149,13 @@ class TieredTable:
         self, keys: Keys, now: int, out: Any, *, zero: bool, count: bool = True, region: int = 0
     ) -> Bools:
         """See `interface.CacheTable`."""
+        hit = self._fetched(keys, now, out, zero, count)
+        if count:
+            self._notes.note(keys.words, hit, self._tick)
+        self._tick += max(1, len(hit))
+        return hit
+
+    def _fetched(self, keys: Keys, now: int, out: Any, zero: bool, count: bool) -> Bools:
         hit = self.upper.fetch(keys, now, out, zero=zero, count=count)
         self._lookups += 1
         if self._lookups % HINT_EVERY == 0 and hit.any():
@@ -165,13 +203,22 @@ class TieredTable:
         """See `interface.Table`."""
         return self.lower.deadlines(keys, now)
 
+    @_alone
     def pin(self, keys: Keys, now: int, *, slots: Int64s | None = None, region: int = 0) -> Int64s:
         """See `interface.CacheTable`."""
-        return self.lower.pin(keys, now, slots=slots)
+        table = self.lower
+        while True:
+            try:
+                return table.pin(keys, now, slots=slots)
+            except Sealed:
+                newer = table.succeeding(keys, now)
+                if newer is table:
+                    raise
+                table = newer
 
     def unpin(self, keys: Keys, slots: Int64s, *, region: int = 0) -> None:
-        """See `interface.Table`."""
-        self.lower.unpin(keys, slots)
+        """See `interface.Table`; while entries move, nothing is pinned where they come from."""
+        self.lower.newest.unpin(keys, slots)
 
     # ------------------------------------------------------------------ verbs that move entries
 
@@ -203,12 +250,13 @@ class TieredTable:
             veto=veto,
             want_removed=True,
         )
+        self._tick += max(1, len(keys.words))
         self._has_deadlines |= deadlines is not None
         stored = done.stored
         if not guess and stored.any():
             self._raise(keys, values, now, deadlines, stored)
         assert done.removed is not None
-        self._follow(done.removed, now)
+        self.follow(done.removed, now)
         return done if want_removed else done._replace(removed=None)
 
     def _raise(
@@ -220,8 +268,8 @@ class TieredTable:
             deadlines = None if deadlines is None else deadlines[stored]
         self.upper.insert(keys, values, now, deadlines=deadlines)
 
-    def _follow(self, removed: Removed, now: int) -> None:
-        """Have no copies above of what the tier evicted."""
+    def follow(self, removed: Removed, now: int) -> None:
+        """Have no copies above of what the tier evicted; only with both tables to oneself."""
         gone = part_of(removed.keys, removed.reasons == Reason.EVICTED)
         if not len(gone.words):
             return
@@ -248,13 +296,89 @@ class TieredTable:
 
     def clearing(self, now: int) -> Iterator[Removed | None]:
         """See `interface.CacheTable`: all at once, for a lookup in between would copy it up."""
+        move = self._move
+        if move is not None:
+            move.tell_of_gone()
         yield self.clear(now, want_removed=True)
 
     def seal(self) -> None:
         """See `interface.CacheTable`."""
         self.lower.seal()
 
+    # ------------------------------------------------------------------ following lookups
+
+    @_alone
+    def sample_keys(self, rate: float, capacity: int) -> None:
+        """Note the counted lookups of that share of keys, 0 for none; see `Notes`."""
+        self._notes.want(rate, capacity)
+
+    @_alone
+    def drain_sampled(self, since: int) -> tuple[Sampled, int, int]:
+        """Return what was noted since an earlier call, which said `since`; see `Notes.read`."""
+        return self._notes.read(since)
+
+    # ------------------------------------------------------------------ policies
+
+    def prepare(self, policy: Policy) -> None:
+        """Have compiled, or loaded, what a policy needs in both; nobody waits meanwhile."""
+        for table in self._switched():
+            table.prepare(policy)
+
+    def switch(self, policy: Policy) -> Iterator[None]:
+        """Return the steps that give both another policy; between them, others may go on.
+
+        One change at a time, and none while entries move.
+
+        Args:
+            policy: one of the `candidates`.
+
+        Raises:
+            PolicyError: if it is another one.
+        """
+        check_candidate(policy, self.candidates)
+        for table in self._switched():
+            steps = table.switch(policy)
+            while self.alone(_goes_on, steps):
+                yield
+        self.policy = policy
+
+    def _switched(self) -> tuple[Any, Any]:
+        return self.lower, self.upper
+
+    # ------------------------------------------------------------------ resizing
+
+    def check_resizable(self, cache: str) -> None:
+        """Refuse to resize a tier that cannot be.
+
+        Raises:
+            DeviceError: naming the cache, the tier and the fix.
+        """
+        if lacking := [verb for verb in RESIZING if not hasattr(self.lower, verb)]:
+            raise DeviceError(
+                f"cache {cache!r} has a tier {self.name!r} below it, which cannot be resized: it "
+                f"has no {' and no '.join(lacking)}; take the tier 'memory', or have the tier do "
+                "what predis_core.tiers.ResizableTier says"
+            )
+
+    def like(self, below: Layout, above: Layout) -> Sized:
+        """Return empty tables of other sizes, in other respects the same, for `move_to`."""
+        return Sized(_like(self.lower, below), _like(self.upper, above))
+
+    def move_to(self, sized: Sized, tell: Callable[[Removed], None] | None) -> Move:
+        """Return the way of all entries to other tables, which are to take these ones' places.
+
+        Args:
+            sized: as `like` returns it.
+            tell: gets what leaves for others, or because its time is over; None if nobody asks.
+        """
+        return Move(self, sized, tell)
+
     # ------------------------------------------------------------------ looking into it
+
+    @property
+    def above(self) -> int:
+        """Of how many entries there may be copies above."""
+        return self.upper.newest.layout.slots
 
     @property
     def is_sealed(self) -> bool:
@@ -272,8 +396,8 @@ class TieredTable:
 
     @property
     def memory(self) -> int:
-        """See `interface.CacheTable`: of both."""
-        return self.upper.memory + self.lower.memory
+        """See `interface.CacheTable`: of both, and of what was noted."""
+        return self.upper.memory + self.lower.memory + self._notes.nbytes
 
     def size(self, *, region: int = 0) -> int:
         """See `interface.CacheTable`."""
@@ -334,11 +458,20 @@ class TieredTable:
         return found
 
 
+def _goes_on(steps: Iterator[None]) -> bool:
+    """Take a step; return whether there may be another."""
+    return any(True for _ in steps)
+
+
+def _like(table: Any, layout: Layout) -> Any:
+    return None if table.newest.layout.slots == layout.slots else table.like(layout)
+
+
 def _stats_of(name: str, table: CacheTable) -> TierStats:
     counters = table.counters()
     return TierStats(
         name,
-        table.layout.slots,
+        table.newest.layout.slots,
         counters[Counter.SIZE],
         counters[Counter.HITS],
         counters[Counter.EVICTIONS],

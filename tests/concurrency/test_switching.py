@@ -13,6 +13,7 @@ from predis_core import policies
 from predis_core.policies.choice import auto
 from tests.support.combinations import Combination
 from tests.support.crew import Crew
+from tests.support.tiers import Tiered
 from tests.support.traffic import Traffic
 
 CAPACITY = 300
@@ -22,10 +23,13 @@ COMBINATIONS = [
     Combination("rows", "int64"),
     Combination("objects", "any"),
     Combination("blobs", "int64"),
+    Tiered("rows", "int64"),
 ]
 
 
-@pytest.mark.parametrize("combination", COMBINATIONS, ids=str)
+@pytest.mark.parametrize(
+    "combination", COMBINATIONS, ids=lambda each: f"{type(each).__name__}-{each}"
+)
 def test_every_verb_is_right_while_the_policy_changes(combination: Combination, crew: Crew) -> None:
     cache: predis.Cache[Any, Any] = combination.open(CAPACITY, policy=CHOICE)
     cache._chosen()
@@ -51,4 +55,5 @@ def test_every_verb_is_right_while_the_policy_changes(combination: Combination, 
     crew.run(change, *(functools.partial(work, seed) for seed in range(THREADS)))
     cache.check_invariants()
     assert all(value == entries[key] for key, value in cache.items())
-    assert cache._table._switch is None
+    for table in (getattr(cache._table, side, cache._table) for side in ("lower", "upper")):
+        assert table._switch is None

@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.concurrency import test_loader_failures, test_loaders, test_threads
+from predis_core.table import moving
+from tests.concurrency import test_loader_failures, test_loaders, test_resize, test_threads
 from tests.integration import (
     test_faces,
     test_promises,
+    test_promises_namespaces,
     test_promises_pins,
     test_promises_removals,
+    test_promises_resize,
     test_promises_snapshots,
     test_promises_ttl,
 )
@@ -31,10 +34,16 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "cache.snapshot"
 
 
+@pytest.fixture(autouse=True)
+def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many steps per move, so that others come between them."""
+    monkeypatch.setattr(moving, "_BYTES", 1 << 12)
+
+
 globals().update(
     borrowed(
-        test_faces, test_promises, test_promises_pins, test_promises_removals,
-        test_promises_snapshots, test_promises_ttl,
-        test_loaders, test_loader_failures, test_threads,
+        test_faces, test_promises, test_promises_namespaces, test_promises_pins,
+        test_promises_removals, test_promises_resize, test_promises_snapshots, test_promises_ttl,
+        test_loaders, test_loader_failures, test_resize, test_threads,
     )
 )  # fmt: skip

@@ -235,11 +235,6 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"host_capacity": None, "tier": "memory"},
         "host_capacity: say how many entries the tier is to hold",
     ),
-    "sampling": (
-        {"tier": in_memory, "sampling": 0.5},
-        "sampling: a cache with a tier does not follow lookups; leave it out, with the plugins "
-        "that ask for it",
-    ),
 }
 
 
@@ -288,16 +283,6 @@ def test_of_a_tier_of_somebody_elses_there_are_no_snapshots(tmp_path: Path) -> N
         with pytest.raises(DeviceError, match=f"^{re.escape(message)}$"):
             verb(tmp_path / "file")
     assert cache[1] == 2
-
-
-def test_what_there_is_not_names_the_way_out() -> None:
-    cache = filled(name="rows")
-    message = (
-        "cache 'rows' has a tier below it, where there is no resize; leave the tier out, or use "
-        "device='cpu' with host memory only"
-    )
-    with pytest.raises(DeviceError, match=f"^{re.escape(message)}$"):
-        cache.resize(7)
 
 
 def test_one_configuration_is_two_tables_on_a_gpu_and_one_on_the_cpu(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
-from hypothesis.stateful import run_state_machine_as_test
+from hypothesis import strategies as st
+from hypothesis.stateful import rule, run_state_machine_as_test
 
 from predis_core import Cache
+from predis_core.errors import ConfigurationError
 from tests.property.test_gpu_machine import GpuMachine
 from tests.support.depth import search
 from tests.support.gpu import open_on_host
@@ -18,10 +21,20 @@ class TierMachine(GpuMachine):
     """A cache of numbers whose table above holds a third of them."""
 
     device = "cpu"
-    can_resize = False
 
     def make_cache(self) -> Cache[Any, Any]:
         return open_tiered(11, 33, policy=self.policy, clock=self.clock, seed=1, device=self.device)
+
+    @rule(copies=st.integers(1, 40))
+    def resize_above(self, copies: int) -> None:
+        """Have more copies above, or fewer; what is held stays."""
+        self._unpin_all()
+        copies = min(copies, self.cache.capacity)
+        before = self.cache.stats()
+        with contextlib.suppress(ConfigurationError):  # a namespace that asks for too many
+            self.cache.resize(self.cache.capacity, above=copies)
+            assert self.cache.tiers()[0].capacity == copies
+        assert self.cache.stats() == before
 
 
 @pytest.mark.parametrize("policy", ["lru", "s3fifo"])

@@ -15,6 +15,7 @@ from predis_core.errors import CacheClosed, ConfigurationError, DeviceError
 from predis_core.table.cpu import CpuTable
 from predis_core.table.cuda.host import HostDevice
 from predis_core.table.cuda.shared import SharedGpuTable
+from predis_core.tiers.tiered import TieredTable
 from tests.support.counterparts import counterpart
 from tests.support.gpu import open_on_host
 
@@ -34,11 +35,6 @@ REFUSED = {
         {"keys": "any"},
         "keys: a cache on cuda takes keys of kind int64, str or bytes, got 'any'; name one of "
         "them, or use device='cpu'",
-    ),
-    "sampling": (
-        {"sampling": 0.5, "host_capacity": 20},
-        "sampling: a cache on cuda with a tier below it does not follow lookups; leave it out, "
-        "with the plugins that ask for it, or the tier, or use device='cpu'",
     ),
 }
 
@@ -85,7 +81,7 @@ def test_auto_is_the_gpu_for_what_can_be_there(
     open_on_host(monkeypatch)
     caplog.set_level("INFO", "predis")
     assert isinstance(Cache(9, value=ROWS, policy="lru")._table, SharedGpuTable)
-    for refused in ("objects", "blobs", "other keys", "sampling"):
+    for refused in ("objects", "blobs", "other keys"):
         arguments, _ = REFUSED[refused]
         with Cache[Any, Any](9, **{"value": ROWS, "policy": "lru"} | arguments) as cache:
             assert isinstance(cache._table, CpuTable)
@@ -117,13 +113,13 @@ def test_auto_is_the_cpu_where_a_gpu_fails_in_a_rehearsal(
     assert "use device='cpu'" in caplog.text
 
 
-def test_a_gpu_over_a_tier_takes_the_first_candidate(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_begins_with_the_first_candidate(monkeypatch: pytest.MonkeyPatch) -> None:
     open_on_host(monkeypatch)
     given = policies.auto(policies.get("lru"), policies.get("fifo"))
     for options in ({}, {"host_capacity": 20}):
         cache = Cache[int, int](9, value=ROWS, policy=given, device="cuda", **options)
         assert cache.policy == "lru"
-        assert len(cache._table.candidates) == (1 if options else 2)
+        assert cache._table.candidates == given.candidates
 
 
 def test_namespaces_are_on_the_same_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,12 +176,8 @@ def test_a_configuration_may_name_a_gpu(monkeypatch: pytest.MonkeyPatch, tmp_pat
             assert isinstance(space._table, SharedGpuTable)
             assert (cache.capacity, space.capacity) == (7, 2)
     tiered = section | spaces | {"host_capacity": 20}
-    for device in ("cpu", "auto"):
+    for device in ("cuda:1", "auto", "cpu"):
         with predis.open({"cache": tiered | {"device": device}}) as cache:
-            assert isinstance(cache.namespaces()["a"]._table, CpuTable)
-    message = (
-        "<dict>: cache.namespaces: a cache on cuda:1 with a tier below it has none; leave them or "
-        "the tier out, or use device='cpu'"
-    )
-    with pytest.raises(ConfigurationError, match=f"^{re.escape(message)}$"):
-        predis.open({"cache": tiered})
+            space = cache.namespaces()["a"]
+            assert isinstance(space._table, CpuTable if device == "cpu" else TieredTable)
+            assert (cache.capacity, space.capacity) == (18, 2)
