@@ -75,9 +75,9 @@ class Cache(
         sampling: share of the keys whose lookups are followed in the background, for
             `miss_ratio_curve` and `size_for`; None: of none.
         name: how the cache is called where several are shown.
-        device: "cpu", or a GPU: "cuda:N", or "cuda" for the first. A cache on one has Rows
-            under keys of kind int64, str or bytes. "auto": for such a cache the first GPU if it
-            can be used, else the CPU, and the log says why.
+        device: "cpu", or a GPU: "cuda:N", or "cuda" for the first. A cache on one has Rows.
+            "auto": for such a cache the first GPU if it can be used, else the CPU, and the log
+            says why.
         host_capacity, host_memory: for Rows under int64 keys: have a tier below hold so many
             entries, or as many as so many bytes hold; `capacity` or `memory` is then what of them
             has copies on the GPU. On the CPU there is the tier only.

@@ -25,21 +25,18 @@ if TYPE_CHECKING:
 logger = logging.getLogger("predis")
 
 AUTO, CPU = "auto", "cpu"
-KINDS = ("int64", "str", "bytes")
-"""Of keys: those that may be compared while others wait, for that runs no code of a user's."""
 _REHEARSED = 64
 """Entries of the table that is tried out before "auto" is a GPU."""
 
 _NAME = re.compile(r"cuda(?::([0-9]+))?")
 
 
-def check(device: Any, store: Store, keys: str) -> None:
+def check(device: Any, store: Store) -> None:
     """Refuse what names no device, and of a GPU what a cache on it cannot be.
 
     Args:
         device: as for `Cache`.
         store: what is held per entry.
-        keys: kind of the keys.
 
     Raises:
         ConfigurationError: naming the argument and the fix.
@@ -50,20 +47,10 @@ def check(device: Any, store: Store, keys: str) -> None:
         raise ConfigurationError(
             f"device: expected 'auto', 'cpu', 'cuda' or 'cuda:N', got {device!r}"
         )
-    if problem := _problem(device, store, keys):
-        raise ConfigurationError(problem)
-
-
-def _problem(device: str, store: Store, keys: str) -> str:
-    """Return what a GPU has not, of what is asked for; "" if it has all of it."""
     if type(store) is not Rows:
-        return f"value: a cache on {device} holds Rows(dtype, shape), got {store}; use device='cpu'"
-    if keys not in KINDS:
-        return (
-            f"keys: a cache on {device} takes keys of kind int64, str or bytes, got {keys!r}; name "
-            "one of them, or use device='cpu'"
+        raise ConfigurationError(
+            f"value: a cache on {device} holds Rows(dtype, shape), got {store}; use device='cpu'"
         )
-    return ""
 
 
 def table(
@@ -88,18 +75,19 @@ def table(
         on_cpu: makes the table on the CPU.
         name: of the cache.
         layout, policy, seed: of the table.
-        store, keys: as for `check`.
+        store: as for `check`.
+        keys: kind of the keys.
 
     Raises:
         ConfigurationError: as `check`.
         DeviceError: if a GPU is named and cannot be used.
         PolicyError: if a GPU is named and the policy cannot be translated for it.
     """
-    check(device, store, keys)
+    check(device, store)
     named = _NAME.fullmatch(device)
     if named is not None:
         return _on_gpu(int(named[1] or 0), layout, policy, seed, store, keys)
-    if device == AUTO and not _problem(AUTO, store, keys):
+    if device == AUTO and type(store) is Rows:
         try:
             _rehearse(policy, seed, store)
             return _on_gpu(0, layout, policy, seed, store, keys)

@@ -101,7 +101,7 @@ def plan_of(configuration: Configuration) -> MemoryPlan:
     try:
         store = store_of(section.value)
         weigher = None if section.weigher is None else _named("weigher", section.weigher)
-        devices.check(section.device, store, section.key_kind)
+        devices.check(section.device, store)
         tier = building.tier_wish(
             store,
             section.key_kind,

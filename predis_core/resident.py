@@ -194,8 +194,8 @@ class ResidentFace:
             return Keys(self._table.device.take(host.words, np.int64), host.refs)
         if self._codec.has_refs:
             raise KeyKindError(
-                f"keys: this cache takes {self._codec.kind} keys, got an array of the GPU; pass "
-                "keys of the host"
+                f"keys: this cache takes keys of kind {self._codec.kind!r}, got an array of the "
+                "GPU; pass keys of the host"
             )
         array = self._lending.take(keys, "keys", KeyKindError)
         if array.ndim != 1:

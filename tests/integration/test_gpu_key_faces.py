@@ -1,4 +1,4 @@
-"""The faces of a cache on a GPU whose keys are text, which the host compares."""
+"""The faces of a cache on a GPU whose keys are text, or anything, which the host compares."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from tests.support.gpu import open_on_host
 __all__ = ["small_windows"]
 
 
-@pytest.fixture
-def combination(monkeypatch: pytest.MonkeyPatch) -> Combination:
-    """Rows and str keys, on a GPU."""
+@pytest.fixture(params=["str", "any"])
+def combination(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Combination:
+    """Rows on a GPU."""
     open_on_host(monkeypatch)
-    return Combination("rows", "str", device="cuda:0")
+    return Combination("rows", request.param, device="cuda:0")
 
 
 @pytest.fixture

@@ -113,7 +113,9 @@ def test_text_leads_to_rows_that_lie_there(made: Any) -> None:
     assert rows is out
     assert (out.tolist(), hit.tolist()) == ([0.25, 9.0], [True, False])
     assert dict(cache.items()) == {"a": 0.5, "b": 0.25}
-    message = "keys: this cache takes str keys, got an array of the GPU; pass keys of the host"
+    message = (
+        "keys: this cache takes keys of kind 'str', got an array of the GPU; pass keys of the host"
+    )
     for call in (cache.get_many, cache.contains_many, cache.delete_many):
         with pytest.raises(KeyKindError, match=f"^{re.escape(message)}$"):
             call(made([1, 2]))

@@ -34,6 +34,8 @@ CASES = [
     Case(candidates_of(AUTO)[0], "int64", None, candidates_of(AUTO)[1:]),
     Case(policies.get("s3fifo"), "str", SCALARS),
     Case(policies.get("lru"), "bytes", None, (policies.get("sieve"),)),
+    Case(policies.get("s3fifo"), "any", SCALARS),
+    Case(policies.get("lru"), "any", None, (policies.get("sieve"),)),
 ]
 
 
@@ -139,10 +141,38 @@ def test_a_planted_fault_is_caught(fault: str) -> None:
         compare_faulty(*FAULTS[fault])
 
 
-def compare_faulty(old: str, new: str, policy: Policy) -> None:
+def compare_faulty(old: str, new: str, policy: Policy, kind: str = "int64") -> None:
     for seed in range(50):
         device = Mutant(old, new, seed)
-        long_run(machine(Case(policy, "int64", None), device=device)(), seed)
+        long_run(machine(Case(policy, kind, None), device=device)(), seed)
+
+
+FAULTS_OF_IDENTS = {
+    "keys of one hash are found as one": (
+        "return !HAS_IDENTS || batch.idents == 0 || table.idents[slot] == batch.idents[i];",
+        "return true;",
+    ),
+    "keys of one hash are one in a batch": (
+        "return !HAS_IDENTS || batch.idents[a] == batch.idents[b];",
+        "return true;",
+    ),
+    "keys of one hash take each other's place": (
+        "(!HAS_IDENTS || set.ident == placing.ident)",
+        "true",
+    ),
+    "a key comes without its ident": ("        set.ident = placing.ident;\n", ""),
+    "an ident is not kept": ("if (HAS_IDENTS) table.idents[slot] = set.ident;", ""),
+    "what left is told by others' idents": (
+        "batch.whose[at] = set.ident;",
+        "batch.whose[at] = placing.ident;",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS_OF_IDENTS)
+def test_a_planted_fault_in_telling_keys_apart_is_caught(fault: str) -> None:
+    with pytest.raises(AssertionError):
+        compare_faulty(*FAULTS_OF_IDENTS[fault], policies.get("lru"), "any")
 
 
 def test_lanes_that_do_not_meet_are_an_error() -> None:

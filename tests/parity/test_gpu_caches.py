@@ -35,7 +35,7 @@ from tests.support.depth import DEPTH, search
 from tests.support.dumps import assert_same, assert_same_dump
 
 CHOICE = policies.auto(*map(policies.get, ("s3fifo", "lru", "fifo")))
-CASES = [("fifo", "int64"), ("lru", "int64"), (CHOICE, "int64"), ("lru", "str")]
+CASES = [("fifo", "int64"), ("lru", "int64"), (CHOICE, "int64"), ("lru", "str"), (CHOICE, "any")]
 CAPACITY = st.sampled_from((1, 3, 4, 27, 28, 29, 57, 100, 150))
 KEYS = st.lists(st.integers(0, 220), max_size=60) | st.builds(
     lambda start, count: list(range(start, start + count)),
@@ -47,6 +47,19 @@ TTL = st.sampled_from((None, 2, 5))
 
 def note(told: list[tuple[str, Any, int]], left: predis.Removals) -> None:
     told += zip(left.reasons, plain(left.keys), left.values.tolist(), strict=True)
+
+
+def mixed(number: int) -> Any:
+    """Return a key of kind "any": some are equal, and some have the hashes of others."""
+    kinds = (
+        lambda n: n,
+        lambda n: -n,
+        lambda n: float(n + 20),
+        lambda n: (None, "t", (n % 9, "t"))[n % 3],
+        lambda n: f"s{n}",
+        lambda n: n + (2**61 - 1) * (n % 3),
+    )
+    return kinds[number % 6](number // 6)
 
 
 def resized(cache: predis.Cache[int, int], capacity: int) -> list[int]:
@@ -107,7 +120,11 @@ class Pair(RuleBasedStateMachine):
 
     def keys(self, numbers: list[int]) -> list[Any]:
         """Keys of the caches' kind; the very same for both."""
-        return numbers if self.kind == "int64" else [f"key {number}" for number in numbers]
+        if self.kind == "int64":
+            return numbers
+        if self.kind == "str":
+            return [f"key {number}" for number in numbers]
+        return [mixed(number) for number in numbers]
 
     def both(self, verb: Any) -> Any:
         """Do something with both, and have it return the same."""
@@ -297,7 +314,7 @@ def test_no_schedule_of_a_hundred_makes_a_difference(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(moving, "_BYTES", 1 << 12)  # more windows than one
     for seed in range(100 * DEPTH):
         schedule(seed, monkeypatch)
-        pair = machine("lru", "str") if seed % 2 else machine(CHOICE)
+        pair = (machine(CHOICE), machine("lru", "str"), machine(CHOICE, "any"))[seed % 3]
         long_run(pair(), seed % 25, steps=8)
 
 

@@ -31,11 +31,6 @@ REFUSED = {
         {"value": predis.Blobs(), "memory": "1MiB"},
         "value: a cache on cuda holds Rows(dtype, shape), got Blobs(); use device='cpu'",
     ),
-    "other keys": (
-        {"keys": "any"},
-        "keys: a cache on cuda takes keys of kind int64, str or bytes, got 'any'; name one of "
-        "them, or use device='cpu'",
-    ),
 }
 
 
@@ -80,8 +75,9 @@ def test_auto_is_the_gpu_for_what_can_be_there(
 ) -> None:
     open_on_host(monkeypatch)
     caplog.set_level("INFO", "predis")
-    assert isinstance(Cache(9, value=ROWS, policy="lru")._table, SharedGpuTable)
-    for refused in ("objects", "blobs", "other keys"):
+    for keys in ("int64", "str", "bytes", "any"):
+        assert isinstance(Cache(9, value=ROWS, policy="lru", keys=keys)._table, SharedGpuTable)
+    for refused in ("objects", "blobs"):
         arguments, _ = REFUSED[refused]
         with Cache[Any, Any](9, **{"value": ROWS, "policy": "lru"} | arguments) as cache:
             assert isinstance(cache._table, CpuTable)

@@ -27,13 +27,14 @@ from tests.support.counterparts import nvrtc_counterpart
 from tests.support.policies import NARROW, NRU, WIDE
 
 ARCHITECTURES = ("sm_80", "sm_90", "sm_100")
-# Every policy with rows of one width, and widths that are copied in other units.
+# Every policy with rows of one width; widths that are copied in other units; keys with idents.
 CASES = [
-    *((policies.get(name), 256) for name in policies.names()),
-    (WIDE, 12),
-    (NARROW, 0),
-    (NRU, 6),
-    (policies.get("lru"), 3),
+    *((policies.get(name), 256, False) for name in policies.names()),
+    (WIDE, 12, False),
+    (NARROW, 0, False),
+    (NRU, 6, False),
+    (policies.get("lru"), 3, False),
+    (WIDE, 256, True),
 ]
 LAUNCHED = {
     name
@@ -43,10 +44,10 @@ LAUNCHED = {
 
 
 @pytest.mark.parametrize(
-    ("policy", "row_bytes"), CASES, ids=lambda each: getattr(each, "name", each)
+    ("policy", "row_bytes", "has_idents"), CASES, ids=lambda each: getattr(each, "name", each)
 )
-def test_every_kernel_and_policy_compiles(policy: Policy, row_bytes: int) -> None:
-    compiler, text = nvrtc_counterpart(), source(policy, row_bytes)
+def test_every_kernel_and_policy_compiles(policy: Policy, row_bytes: int, has_idents: bool) -> None:
+    compiler, text = nvrtc_counterpart(), source(policy, row_bytes, has_idents=has_idents)
     kernels = re.findall(r"^KERNEL\((\w+)\)", text, re.MULTILINE)
     assert set(kernels) == LAUNCHED
     for architecture in ARCHITECTURES:

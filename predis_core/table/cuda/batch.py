@@ -11,9 +11,47 @@ import numpy.typing as npt
 from predis_core.errors import ValueShapeError
 from predis_core.table.cuda.device import Device
 from predis_core.table.cuda.source import BATCH, place_of, words_of
-from predis_core.table.interface import Int64s, Keys, Objects
+from predis_core.table.interface import Bools, Int64s, Keys, Objects
 
 _AT = place_of(BATCH)
+ABSENT = -1
+"""What stands for the ident of a key that is not there."""
+
+
+class Known(Keys):
+    """Keys of which it is known which ones a table holds, whatever others have their words.
+
+    Attributes:
+        idents: int64[n], by which the table tells keys apart that share a word; `ABSENT` for those
+            that it does not hold.
+        slots: int64[n], where they are, expired or not; -1 for an absent one; None if nobody knows.
+        is_late: bool[n], whether what is there has expired.
+    """
+
+    idents: Int64s
+    slots: Int64s | None
+    is_late: Bools
+
+    @classmethod
+    def of(
+        cls,
+        words: Any,
+        refs: Objects | None,
+        idents: Int64s,
+        slots: Int64s | None = None,
+        is_late: Bools | None = None,
+    ) -> Known:
+        """Return such keys; of none that is there it is known that it has expired by default."""
+        known = Known(words, refs)
+        known.idents, known.slots = idents, slots
+        known.is_late = np.zeros(len(idents), bool) if is_late is None else is_late
+        return known
+
+    def part(self, where: slice) -> Known:
+        """Return some of them."""
+        slots = None if self.slots is None else self.slots[where]
+        refs = None if self.refs is None else self.refs[where]
+        return Known.of(self.words[where], refs, self.idents[where], slots, self.is_late[where])
 
 
 class Batch:
@@ -27,6 +65,7 @@ class Batch:
 
     Attributes:
         refs: the keys, for kinds other than int64.
+        known: where the keys are; None if nobody knows.
         left: keys of what left, object[2 * n] by places of the log, if somebody knows them.
         is_logged: whether what leaves is written down.
     """
@@ -42,6 +81,7 @@ class Batch:
     ) -> None:
         self.n = len(keys.words)
         self.now, self.region, self.refs = now, region, keys.refs
+        self.known = keys if isinstance(keys, Known) else None
         self.left: Objects | None = None
         self.is_logged = False
         self._device = device
@@ -51,6 +91,8 @@ class Batch:
         self._words = words_of(BATCH, n=self.n, now=now)
         self._arrays: dict[str, Any] = {}
         self.take("words", keys.words, np.int64)
+        if self.known is not None:
+            self.take("idents", self.known.idents, np.int64)
 
     def set(self, **words: int) -> None:
         """Say what some words are."""
@@ -119,5 +161,7 @@ class Batch:
         self.is_logged = True
         self.zeros("reasons", np.uint8, 2 * self.n)
         self.room("held", np.int64, 2 * self.n)
+        if self.known is not None:
+            self.room("whose", np.int64, 2 * self.n)
         self.room("spent", np.int64, 2 * self.n)
         self.room("rows", np.uint8, 2 * self.n * self._row_bytes)

@@ -75,6 +75,13 @@ class Device(Protocol):
         """Return a context whose work follows that of the one before, on whichever stream it is."""
         ...
 
-    def load(self, policy: Policy, row_bytes: int, record: Record | None = None) -> Kernels:
+    def load(
+        self,
+        policy: Policy,
+        row_bytes: int,
+        record: Record | None = None,
+        *,
+        has_idents: bool = False,
+    ) -> Kernels:
         """Return the program of a table, compiled or from the cache on disk; see `source`."""
         ...

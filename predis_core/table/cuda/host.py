@@ -129,14 +129,21 @@ class HostDevice:
         """See `device.Device`: there is no other order."""
         return nullcontext()
 
-    def load(self, policy: Policy, row_bytes: int, record: Record | None = None) -> HostKernels:
+    def load(
+        self,
+        policy: Policy,
+        row_bytes: int,
+        record: Record | None = None,
+        *,
+        has_idents: bool = False,
+    ) -> HostKernels:
         """See `device.Device`.
 
         Raises:
             PolicyError: if the policy cannot be translated.
             subprocess.CalledProcessError: if the compiler refuses the program.
         """
-        return self.build(source(policy, row_bytes, record, host=True))
+        return self.build(source(policy, row_bytes, record, has_idents=has_idents, host=True))
 
     def build(self, text: str) -> HostKernels:
         """Return the kernels of a program's text, compiled unless they are on disk."""

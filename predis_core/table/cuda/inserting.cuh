@@ -8,6 +8,11 @@ DEVICE i64 place_of(const Table& table, const Batch& batch, i64 i) {
     return i64(mix(batch.words[i], table.seed)) & batch.places_mask;
 }
 
+DEVICE bool are_same_keys(const Batch& batch, i64 a, i64 b) {
+    if (batch.words[a] != batch.words[b]) return false;
+    return !HAS_IDENTS || batch.idents[a] == batch.idents[b];
+}
+
 // Find for each key of the batch its last position, or its first, in a table of positions + 1.
 KERNEL(unite) {
     for (i64 i = thread_number(); i < batch.n; i += threads_in_grid()) {
@@ -15,7 +20,7 @@ KERNEL(unite) {
         for (i64 place = place_of(table, batch, i);; place = (place + 1) & batch.places_mask) {
             const u32 held = atomicCAS(&batch.places[place], 0u, mine);
             if (held == 0) break;
-            if (batch.words[held - 1] != batch.words[i]) continue;
+            if (!are_same_keys(batch, held - 1, i)) continue;
             if (batch.mode & FIRST)
                 atomicMin(&batch.places[place], mine);
             else
@@ -28,7 +33,7 @@ KERNEL(unite) {
 // The position that `unite` has found for the key at a position.
 DEVICE i64 united(const Table& table, const Batch& batch, i64 i) {
     i64 place = place_of(table, batch, i);
-    while (batch.words[batch.places[place] - 1] != batch.words[i])
+    while (!are_same_keys(batch, batch.places[place] - 1, i))
         place = (place + 1) & batch.places_mask;
     return batch.places[place] - 1;
 }
@@ -58,7 +63,7 @@ KERNEL(spread) {
 
 // A position of the batch on its way into a set; the same in every lane.
 struct Placing {
-    i64 i, tick, word;
+    i64 i, tick, word, ident;
     u64 hashed;
     i32 line;
     u32 fingerprint;
@@ -77,6 +82,7 @@ DEVICE void log_entry(const Table& table, const Batch& batch, const Owned& set, 
     if (lane_number() == lane) {
         batch.reasons[at] = reason + 1;
         batch.held[at] = set.word;
+        if (HAS_IDENTS) batch.whose[at] = set.ident;
         batch.spent[at] = set.cost;
     }
     const i64 slot = set.home.slot + way_of_lane(lane);
@@ -95,6 +101,7 @@ DEVICE void put_in(const Table& table, const Batch& batch, Owned& set, const Pla
                    i32 lane) {
     if (lane_number() == lane) {
         set.word = placing.word;
+        set.ident = placing.ident;
         set.deadline = batch.deadlines != 0 ? batch.deadlines[placing.i] : 0;
         set.cost = batch.costs != 0 ? batch.costs[placing.i] : 0;
         set.guess = placing.guess;
@@ -202,7 +209,8 @@ DEVICE u8 insert_one(const Table& table, const Batch& batch, Owned& set, Placing
                      Counts& counts) {
     if (lane_number() == 0) batch.slots[placing.i] = -1;
     if (batch.veto != 0 && batch.veto[placing.i]) return VETOED;
-    const u32 mine = lanes_where(set.live && set.word == placing.word);
+    const u32 mine = lanes_where(set.live && set.word == placing.word &&
+                                 (!HAS_IDENTS || set.ident == placing.ident));
     const bool is_late = lanes_where(set.live && is_over(set.deadline, batch.now)) & mine;
     i32 own = lowest(mine);
     if (own >= 0 && !is_late && (batch.mode & ABSENT_ONLY)) {
@@ -234,8 +242,9 @@ KERNEL(insert) {
             const u64 hashed = mix(word, table.seed);
             const Home home = home_of(table, hashed);
             const bool guess = batch.mode & GUESSED || (batch.guesses != 0 && batch.guesses[i]);
-            Placing placing = {i, batch.tick + i, word, hashed, home.line, home.fingerprint, 0,
-                               guess};
+            const i64 ident = HAS_IDENTS ? batch.idents[i] : 0;
+            Placing placing = {i, batch.tick + i, word, ident, hashed, home.line,
+                               home.fingerprint, 0, guess};
             const u8 status = insert_one(table, batch, set, placing, counts);
             if (lane_number() == 0) batch.status[i] = status;
         }
@@ -284,7 +293,7 @@ KERNEL(remove) {
         const i64 i = first + lane_number() / PARTS;
         const bool is_real = i < batch.n;
         const i64 word = is_real ? batch.words[i] : 0;
-        const Found found = find(table, word, is_real && united(table, batch, i) == i);
+        const Found found = find(table, batch, i, is_real && united(table, batch, i) == i);
         const bool leaves = found.slot >= 0, is_late = leaves && is_over(found.deadline, batch.now);
         if (part == 0 && is_real) batch.found[i] = leaves && !is_late;
         if (leaves) take_off(table, batch, found, i, word, is_late ? EXPIRED : DELETED, true);

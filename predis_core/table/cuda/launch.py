@@ -35,6 +35,8 @@ def cubin(
     architecture: str,
     compiler: Nvrtc,
     record: Record | None = None,
+    *,
+    has_idents: bool = False,
 ) -> bytes:
     """Return the program of a table for one architecture, compiled unless it is on disk.
 
@@ -42,7 +44,7 @@ def cubin(
         PolicyError: if the policy cannot be translated.
         DeviceError: if the compiler refuses it.
     """
-    text = source(policy, row_bytes, record)
+    text = source(policy, row_bytes, record, has_idents=has_idents)
     build = partial(_write_cubin, text, architecture, compiler)
     return built(text, f"{architecture}.cubin", build, compiler.version).read_bytes()
 
@@ -228,7 +230,14 @@ class CupyDevice:
         except self._failures as error:
             raise self._failed(f"room to sort {len(array)} positions", error) from error
 
-    def load(self, policy: Policy, row_bytes: int, record: Record | None = None) -> CupyKernels:
+    def load(
+        self,
+        policy: Policy,
+        row_bytes: int,
+        record: Record | None = None,
+        *,
+        has_idents: bool = False,
+    ) -> CupyKernels:
         """See `device.Device`.
 
         Raises:
@@ -236,7 +245,8 @@ class CupyDevice:
             DeviceError: if there is no compiler, or it refuses the program.
         """
         compiler = nvrtc((_major(self._cupy),))
-        code = cubin(policy, row_bytes, self._architecture, compiler, record)
+        about = (policy, row_bytes, self._architecture, compiler, record)
+        code = cubin(*about, has_idents=has_idents)
         return CupyKernels(self._cupy, self._gpu, code)
 
 

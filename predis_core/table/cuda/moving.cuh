@@ -35,7 +35,7 @@ KERNEL(lift) {
     for (i64 first = warp_number() * 4; first < batch.n; first += warps_in_grid() * 4) {
         const i64 i = first + lane_number() / PARTS;
         const bool is_real = i < batch.n;
-        const Found found = find(table, is_real ? batch.words[i] : 0, is_real);
+        const Found found = find(table, batch, i, is_real);
         const bool moves = found.slot >= 0 && !is_over(found.deadline, batch.now);
         if (ROW_BYTES && moves)
             copy_row(batch.values + i * ROW_BYTES, table.values + found.slot * ROW_BYTES, part,
@@ -58,7 +58,7 @@ KERNEL(leave) {
         const i64 i = first + lane_number() / PARTS;
         const bool is_real = i < batch.n && batch.last[i] == i;
         const i64 word = is_real ? batch.words[i] : 0;
-        const Found found = find(table, word, is_real);
+        const Found found = find(table, batch, i, is_real);
         const bool leaves = found.slot >= 0, moves = leaves && batch.status[i] == INSERTED;
         const bool is_late = leaves && is_over(found.deadline, batch.now);
         if (leaves) take_off(table, batch, found, i, word, is_late ? EXPIRED : EVICTED, !moves);

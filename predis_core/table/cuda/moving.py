@@ -12,11 +12,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from predis_core.table.batches import part_of
-from predis_core.table.cuda.batch import Batch
+from predis_core.table.cuda.batch import Batch, Known
 from predis_core.table.cuda.referenced import ReferencedTable
 from predis_core.table.cuda.source import BATCH, LANES_PER_KEY, MODES, PIECE, WARP, words_of
 from predis_core.table.cuda.table import GpuTable
-from predis_core.table.interface import Counter, Int64s, Keys, Removed
+from predis_core.table.interface import Counter, Int64s, Keys, Removed, Status
 from predis_core.table.moving import keys_at_once, windows
 from predis_core.table.removals import joined
 
@@ -56,8 +56,13 @@ class Transfer:
         at = np.flatnonzero(held.live)
         order = np.argsort(-levels[at].astype(np.int64), kind="stable")
         at = at[order]
-        refs = self.old._refs[held.first + at] if isinstance(self.old, ReferencedTable) else None
-        return self.carry(Keys(held.words[at], refs), now)
+        keys = Keys(held.words[at])
+        if isinstance(self.old, ReferencedTable):
+            slots = held.first + at
+            idents, ends = self.old._idents[slots], held.deadlines[at]
+            is_late = (ends > 0) & (ends <= now)
+            keys = Known.of(keys.words, self.old._refs[slots], idents, slots, is_late)
+        return self.carry(keys, now)
 
     def _levels(self, sets: range, slots: int) -> Int64s:
         """Return how many of its set would leave after each entry, by slot of some sets."""
@@ -71,28 +76,29 @@ class Transfer:
     def carry(self, keys: Keys, now: int) -> Removed | None:
         """Carry over what the old table holds of some keys; return what left, if that is wanted.
 
-        Waits for the device only if it is.
+        Waits for the device only if it is, or if keys are references.
+
+        Raises:
+            Undecided: see `ReferencedTable`.
         """
         removed = None
+        if isinstance(self.old, ReferencedTable):
+            keys = self._own(self.old.locate(keys, now))
         size = keys_at_once(self.old._row_bytes)
         mine = self.disturb()
         for first in range(0, len(keys.words), size):
-            some = part_of(keys, slice(first, first + size))
-            removed = joined(removed, self._carry(some, now))
+            some = slice(first, first + size)
+            part = keys.part(some) if isinstance(keys, Known) else part_of(keys, some)
+            removed = joined(removed, self._carry(part, now))
         if self._calls != mine:
+            keys = _there(keys)
             gone = self.new.delete(keys, now, want_removed=self._want_removed).removed
             removed = joined(removed, gone)
         return removed
 
     def _carry(self, keys: Keys, now: int) -> Removed | None:
         old, new = self.old, self.new
-        slots: Int64s | None = None
-        if isinstance(old, ReferencedTable):
-            # They come over by the old table's own references.
-            (words, refs), slots, _, _ = old.locate(keys, now)
-            assert refs is not None
-            keys = Keys(words, np.where(slots >= 0, old._refs[slots], refs))
-        batch = new._batch(keys, now, 0)
+        batch = new._batch(_there(keys), now, 0)
         n = batch.n
         # All room first: if memory does not do, nothing has happened.
         batch.room("veto", np.uint8)
@@ -119,19 +125,28 @@ class Transfer:
             old._launch(0, "leave", n * LANES_PER_KEY, batch.words)
         batch.launch("count_taken")
         batch.launch("count_conflicts")
-        if slots is not None:
-            self._let_go(batch, slots)
+        if isinstance(keys, Known):
+            self._let_go(batch, keys)
         return new._removed(batch) if self._want_removed else None
 
-    def _let_go(self, batch: Batch, slots: Int64s) -> None:
-        """Have no references in the old table to what was in some slots, or -1 for none."""
-        assert isinstance(self.old, ReferencedTable)
+    def _own(self, located: Known) -> Known:
+        """Return keys by the older table's own references, where it holds them."""
+        old, slots = self.old, located.slots
+        assert isinstance(old, ReferencedTable)
+        assert slots is not None and located.refs is not None
+        refs = np.where(slots >= 0, old._refs[slots], located.refs)
+        return Known.of(located.words, refs, located.idents, slots, located.is_late)
+
+    def _let_go(self, batch: Batch, keys: Known) -> None:
+        """Have no references in the old table to what it held of some keys."""
+        assert isinstance(self.old, ReferencedTable) and keys.slots is not None
+        own = np.flatnonzero(keys.slots >= 0)
+        self.old._drop(keys.slots[own])
         if batch.left is not None and batch.refs is not None:
             # What did not arrive left by its own position, for which then nothing else did.
-            own = np.flatnonzero(slots >= 0)
-            own = own[[batch.left[2 * at] is None for at in own.tolist()]]
+            status = self.new._device.give(batch.array("status"))
+            own = own[status[own] != Status.INSERTED]
             batch.left[2 * own] = batch.refs[own]
-        self.old._refs[slots[slots >= 0]] = None
 
     def totals(self) -> tuple[int, int]:
         """Return how many entries came over, and how many left as they or others did not fit."""
@@ -146,3 +161,10 @@ class Transfer:
     def end(self) -> None:
         """Have the new table count on from what the old one has counted."""
         self.new._before = np.array(list(self.old.counters().values()), np.int64)
+
+
+def _there(keys: Keys) -> Keys:
+    """Return the keys of an older table as its successor takes them: by their idents."""
+    if not isinstance(keys, Known):
+        return keys
+    return Known.of(keys.words, keys.refs, keys.idents)

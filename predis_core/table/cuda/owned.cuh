@@ -11,7 +11,7 @@ struct Owned {
     u32 ghost;      // of this lane: the ghost at its place, 0 for none
     // Of this lane's way:
     i32 way;  // -1 for a lane without one
-    i64 word, meta, deadline, cost;
+    i64 word, ident, meta, deadline, cost;
     bool live, guess, pinned, is_new;
     i64 old_meta;
 };
@@ -37,6 +37,7 @@ DEVICE Owned load_set(const Table& table, i64 index) {
     set.meta = set.old_meta = (hot & HOT) | load_column(record, set.way) << HOT_BITS;
     if (table.deadlines != 0) set.deadline = table.deadlines[set.home.slot + set.way];
     if (table.costs != 0) set.cost = table.costs[set.home.slot + set.way];
+    if (HAS_IDENTS) set.ident = table.idents[set.home.slot + set.way];
     return set;
 }
 
@@ -57,6 +58,7 @@ DEVICE void store_set(const Table& table, const Owned& set) {
         line_at(table, number, line)[part] = set.word;
         if (table.deadlines != 0) table.deadlines[slot] = set.deadline;
         if (table.costs != 0) table.costs[slot] = set.cost;
+        if (HAS_IDENTS) table.idents[slot] = set.ident;
     }
     if (set.live && (set.is_new || set.meta != set.old_meta)) {
         *hot_at(table, number, set.way) = u8((set.meta & HOT) | (set.guess ? GUESS : 0));

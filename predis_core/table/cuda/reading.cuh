@@ -8,8 +8,15 @@ struct Found {
     i32 way;
 };
 
-// Find a key for every eight lanes of a whole warp, expired or not; nothing where not `wanted`.
-DEVICE Found find(const Table& table, i64 word, bool wanted) {
+// Whether a slot that has the word of a position has its key.
+DEVICE bool is_same_key(const Table& table, const Batch& batch, i64 i, i64 slot) {
+    return !HAS_IDENTS || batch.idents == 0 || table.idents[slot] == batch.idents[i];
+}
+
+// Find a position's key for every eight lanes of a whole warp, expired or not; nothing where not
+// `wanted`. Of ways that have it, `skip` are passed over.
+DEVICE Found find(const Table& table, const Batch& batch, i64 i, bool wanted, i64 skip = 0) {
+    const i64 word = wanted ? batch.words[i] : 0;
     const i32 part = lane_number() % PARTS, first = lane_number() - part;
     Found found = {home_of(table, mix(word, table.seed)), -1, 0, -1};
     const Home& home = found.home;
@@ -20,8 +27,11 @@ DEVICE Found find(const Table& table, i64 word, bool wanted) {
         line = line < home.lines ? line : line - home.lines;
         const i64 held = looks ? line_at(table, home.number, line)[part] : 0;
         const i64 flags = __shfl_sync(WARP, held, FLAGS_PART, PARTS);
-        const bool same = looks && part < FLAGS_PART && held == word && (flags >> part & 1);
-        const u32 matches = lanes_where(same) >> first & 0xff;
+        const i64 slot = home.slot + line * WAYS_PER_LINE + part;
+        const bool same = looks && part < FLAGS_PART && held == word && (flags >> part & 1) &&
+                          is_same_key(table, batch, i, slot);
+        u32 matches = lanes_where(same) >> first & 0xff;
+        for (; matches != 0 && skip > 0; skip--) matches &= matches - 1;
         if (matches == 0) continue;
         found.way = line * WAYS_PER_LINE + lowest(matches);
         found.slot = home.slot + found.way;
@@ -69,7 +79,7 @@ KERNEL(lookup) {
         const i64 i = first + lane_number() / PARTS;
         const bool is_real = i < batch.n;
         const i64 word = is_real ? batch.words[i] : 0;
-        const Found found = find(table, word, is_real);
+        const Found found = find(table, batch, i, is_real);
         const bool hit = found.slot >= 0 && !is_over(found.deadline, batch.now);
         if (part == 0 && hit) note_use(table, batch, found, word);
         if (part == 0 && is_real) {
@@ -95,7 +105,7 @@ KERNEL(peek) {
     for (i64 first = warp_number() * 4; first < batch.n; first += warps_in_grid() * 4) {
         const i64 i = first + lane_number() / PARTS;
         const bool is_real = i < batch.n;
-        const Found found = find(table, is_real ? batch.words[i] : 0, is_real);
+        const Found found = find(table, batch, i, is_real);
         const bool hit = found.slot >= 0 && !is_over(found.deadline, batch.now);
         if (lane_number() % PARTS != 0 || !is_real) continue;
         batch.found[i] = hit;
@@ -108,7 +118,8 @@ KERNEL(locate) {
     for (i64 first = warp_number() * 4; first < batch.n; first += warps_in_grid() * 4) {
         const i64 i = first + lane_number() / PARTS;
         const bool is_real = i < batch.n;
-        const Found found = find(table, is_real ? batch.words[i] : 0, is_real);
+        const i64 skip = HAS_IDENTS && is_real && batch.skips != 0 ? batch.skips[i] : 0;
+        const Found found = find(table, batch, i, is_real, skip);
         if (lane_number() % PARTS != 0 || !is_real) continue;
         batch.slots[i] = found.slot;
         batch.found[i] = found.slot >= 0 && is_over(found.deadline, batch.now);
@@ -120,7 +131,7 @@ KERNEL(pin) {
     for (i64 first = warp_number() * 4; first < batch.n; first += warps_in_grid() * 4) {
         const i64 i = first + lane_number() / PARTS;
         const bool is_real = i < batch.n;
-        const Found found = find(table, is_real ? batch.words[i] : 0, is_real);
+        const Found found = find(table, batch, i, is_real);
         const bool hit = found.slot >= 0 && !is_over(found.deadline, batch.now);
         if (lane_number() % PARTS != 0 || !is_real) continue;
         batch.slots[i] = hit ? found.slot : -1;

@@ -1,18 +1,22 @@
-"""A table on a GPU of str or bytes: kernels know the keys' hashes, the host has the keys.
+"""A table on a GPU whose keys are Python objects: kernels know their hashes, the host has the keys.
 
-Every verb first asks where the hashes of its keys are, and compares: what has the hash of another
-key that is there, once in 2**64, is taken for absent, and is not stored. So the rest of a verb may
-go by hashes alone. References are kept as the CPU's table keeps them: a slot has that of the key
-that came into it, and a free one has none.
+Keys that share a hash are told apart by *idents*: a key gets a number of its own when it comes, by
+which the device has it beside its word, and the host beside its reference. Every verb first asks
+where the words of its keys are, and has the keys compared there; the rest of it goes by words and
+idents. So it never does anything to another key, whatever happens in between.
+
+References are kept as the CPU's table keeps them: a slot has that of the key that came into it, and
+a free one has none. What is let go of is kept until the caller holds no lock, see `dropped`.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from predis_core.table.cuda.batch import Batch
+from predis_core.table.cuda.batch import ABSENT, Batch, Known
+from predis_core.table.cuda.comparing import Asked, Undecided
 from predis_core.table.cuda.source import LANES_PER_KEY
 from predis_core.table.cuda.table import GpuTable
 from predis_core.table.interface import (
@@ -30,73 +34,118 @@ from predis_core.table.interface import (
     Status,
 )
 
-_ODD = np.int64(-0x61C8864680B583EB)
-"""A word times this is another one."""
-
-
-class Located(NamedTuple):
-    """Where the keys of a batch are.
-
-    Attributes:
-        keys: as the kernels take them; those that are not what has their hash have another word,
-            which nothing has.
-        slots: int64[n], expired or not; -1 for an absent one.
-        is_late: bool[n], whether what is there has expired.
-        is_other: bool[n], whether another key has the hash.
-    """
-
-    keys: Keys
-    slots: Int64s
-    is_late: Bools
-    is_other: Bools
-
 
 class ReferencedTable(GpuTable):
-    """A `GpuTable` whose keys are objects with words; all of its verbs wait for the device."""
+    """A `GpuTable` whose keys are objects with words; all of its verbs wait for the device.
+
+    They take `Keys`, and compare them as they go; or, from whoever has a lock that no code of users
+    may run under, what `asked` returned, and then raise `Undecided` where keys have to be compared.
+    """
+
+    has_idents = True
 
     def __init__(self, *given: Any, **options: Any) -> None:
         super().__init__(*given, **options)
         self._refs: Objects = np.empty(self.layout.slots, object)
+        self._idents = np.zeros(self.layout.slots, np.int64)  # of free slots 0
+        self._newest = 0
+        self._stamp = object()  # another one whenever keys come or go
+        self._is_storing = False
+        self._dropped: list[Objects] = []
+        self._keep("idents", np.int64)
 
     @property
     def nbytes(self) -> int:
-        """Bytes of columns of the device, and of references in the host's memory."""
-        return super().nbytes + self._refs.nbytes
+        """Bytes of columns of the device, and of what the host has of keys, but for themselves."""
+        return super().nbytes + self._refs.nbytes + self._idents.nbytes
+
+    def follow(self, older: GpuTable) -> None:
+        """See `GpuTable.follow`; keys that come get other idents than those that come over."""
+        super().follow(older)
+        assert isinstance(older, ReferencedTable)
+        self._newest = older._newest
+
+    def dropped(self) -> list[Objects]:
+        """Return what was let go of, for the caller to forget where it holds no lock.
+
+        To forget the last reference to a key may run code of users.
+        """
+        dropped, self._dropped = self._dropped, []
+        return dropped
+
+    def _drop(self, slots: Int64s | slice) -> None:
+        """Let go of the keys of some slots."""
+        left = self._refs[slots].copy()
+        if len(left):
+            self._dropped.append(left)
+            self._refs[slots], self._idents[slots] = None, 0
+            self._stamp = object()
 
     # ------------------------------------------------------------------ where keys are
 
-    def locate(self, keys: Keys, now: int, region: int = 0) -> Located:
-        """Return where the keys are, and which have the hash of another one."""
-        slots, is_late = self._places(keys.words, now, region)
-        held = np.flatnonzero(slots >= 0)
-        is_other = np.zeros(len(slots), bool)
-        assert keys.refs is not None
-        is_other[held] = self._refs[slots[held]] != keys.refs[held]
-        slots[is_other] = -1
-        words = self._without(keys.words, is_other, now, region)
-        return Located(Keys(words, keys.refs), slots, is_late & ~is_other, is_other)
+    def asked(self, keys: Keys, *, unite: bool = False) -> Asked:
+        """Return keys as verbs take them where a lock is held; no lock is held here.
 
-    def _places(self, words: Int64s, now: int, region: int) -> tuple[Int64s, Bools]:
-        """Return the slots of words (int64[n], -1 for none), and which have expired (bool[n])."""
-        batch, give = self._batch(Keys(words), now, region), self._device.give
+        Args: unite, whether they are to be stored.
+        """
+        words = keys.words
+        assert keys.refs is not None
+        hashes = self._device.give(words) if self._device.holds(words) else words
+        asked = Asked(words, keys.refs, hashes)
+        if unite:
+            asked.unite()
+        return asked
+
+    def locate(self, keys: Keys, now: int, region: int = 0, *, unite: bool = False) -> Known:
+        """Return where the keys are.
+
+        Args:
+            keys: a batch, as verbs take it; or some of which it is known what they are.
+            now, region: of the verb.
+            unite: whether they are to be stored.
+
+        Raises:
+            Undecided: if keys of `asked` have to be compared first.
+        """
+        if isinstance(keys, Asked):
+            if not self._decide(keys, now, region):
+                raise Undecided
+            return keys
+        if isinstance(keys, Known):
+            if keys.slots is not None:
+                return keys
+            slots, is_late = self._places(keys, now, region)
+            return Known.of(keys.words, keys.refs, keys.idents, slots, is_late)
+        asked = self.asked(keys, unite=unite)
+        while not self._decide(asked, now, region):
+            asked.compare()
+        return asked
+
+    def _decide(self, asked: Asked, now: int, region: int) -> bool:
+        """Find out where keys are, as far as that is known; return whether it is for all."""
+        if asked.stamp is not self._stamp:
+            asked.begin(self._stamp)
+        while len(asked.left):
+            left = asked.left
+            slots, is_late = self._places(Keys(asked.hashes[left]), now, region, asked.skips[left])
+            asked.found(slots, is_late, self._idents[slots], self._refs[slots])
+        return not asked.is_open
+
+    def _places(
+        self, keys: Keys, now: int, region: int, skips: Int64s | None = None
+    ) -> tuple[Int64s, Bools]:
+        """Return the slots of words (int64[n], -1 for none), and which have expired (bool[n]).
+
+        Args:
+            keys: with idents, if they are `Known`.
+            now, region: of a verb.
+            skips: int64[n], how many ways that have a word are passed over.
+        """
+        batch, give = self._batch(keys, now, region), self._device.give
+        batch.take("skips", skips, np.int64)
         slots, is_late = batch.room("slots", np.int64), batch.room("found", np.uint8)
         batch.launch("locate", LANES_PER_KEY)
         return give(slots), give(is_late).view(bool)
-
-    def _without(self, words: Int64s, some: Bools, now: int, region: int) -> Int64s:
-        """Return words of which some are others, each of which nothing and nobody else has."""
-        if not some.any():
-            return words
-        is_resident = self._device.holds(words)
-        changed = self._device.give(words) if is_resident else words.copy()
-        left = np.flatnonzero(some)
-        while len(left):
-            with np.errstate(over="ignore"):
-                changed[left] = (changed[left] + 1) * _ODD
-            taken = self._places(changed[left], now, region)[0] >= 0
-            _, first = np.unique(changed, return_index=True)
-            left = left[taken | ~np.isin(left, first)]
-        return self._device.take(changed, np.int64) if is_resident else changed
 
     # ------------------------------------------------------------------ verbs that move no entry
 
@@ -104,31 +153,31 @@ class ReferencedTable(GpuTable):
         self, keys: Keys, now: int, *, out: Any = None, count: bool = True, region: int = 0
     ) -> Int64s:
         """See `interface.Table`."""
-        own = self.locate(keys, now, region).keys
+        own = self.locate(keys, now, region)
         return super().lookup(own, now, out=out, count=count, region=region)
 
     def fetch(
         self, keys: Keys, now: int, out: Any, *, zero: bool, count: bool = True, region: int = 0
     ) -> Bools:
         """See `interface.CacheTable`."""
-        own = self.locate(keys, now, region).keys
+        own = self.locate(keys, now, region)
         return super().fetch(own, now, out, zero=zero, count=count, region=region)
 
     def touch(self, keys: Keys, now: int, *, region: int = 0) -> Bools:
         """See `interface.Table`."""
-        return super().touch(self.locate(keys, now, region).keys, now, region=region)
+        return super().touch(self.locate(keys, now, region), now, region=region)
 
     def contains(self, keys: Keys, now: int, *, region: int = 0) -> Bools:
         """See `interface.Table`."""
-        return super().contains(self.locate(keys, now, region).keys, now, region=region)
+        return super().contains(self.locate(keys, now, region), now, region=region)
 
     def deadlines(self, keys: Keys, now: int, *, region: int = 0) -> Int64s:
         """See `interface.Table`."""
-        return super().deadlines(self.locate(keys, now, region).keys, now, region=region)
+        return super().deadlines(self.locate(keys, now, region), now, region=region)
 
     def pin(self, keys: Keys, now: int, *, slots: Int64s | None = None, region: int = 0) -> Int64s:
         """See `interface.CacheTable`."""
-        own = self.locate(keys, now, region).keys
+        own = self.locate(keys, now, region)
         return super().pin(own, now, slots=slots, region=region)
 
     # ------------------------------------------------------------------ verbs that move entries
@@ -143,39 +192,52 @@ class ReferencedTable(GpuTable):
         region: int = 0,
         **options: Any,
     ) -> Inserted:
-        """See `interface.Table`; a key with the hash of another one is vetoed."""
-        located = self.locate(keys, now, region)
-        is_other = located.is_other | self._overtaken(located.keys)
-        if is_other.any():
-            words = self._without(keys.words, is_other, now, region)
-            located = located._replace(keys=Keys(words, keys.refs))
-            veto = (is_other if veto is None else is_other | (veto != 0)).astype(np.uint8)
-        return super().insert(located.keys, values, now, veto=veto, region=region, **options)
+        """See `interface.Table`.
 
-    def _overtaken(self, keys: Keys) -> Bools:
-        """Return which keys (bool[n]) come before another one of the batch with the same hash."""
-        words = self._device.give(keys.words) if self._device.holds(keys.words) else keys.words
-        assert keys.refs is not None
-        last = dict(zip(words.tolist(), keys.refs, strict=True))
-        if len(last) == len(words):
-            return np.zeros(len(words), bool)
-        pairs = zip(words.tolist(), keys.refs, strict=True)
-        return np.fromiter((last[word] != key for word, key in pairs), bool, len(words))
+        What a finaliser wants to store while its own thread is storing something is vetoed.
+        """
+        located = self.locate(keys, now, region, unite=True)
+        before = self._is_storing
+        if before:
+            veto = np.ones(len(keys.words), np.uint8)
+        self._is_storing = True
+        try:
+            named = self._named(located)
+            return super().insert(named, values, now, veto=veto, region=region, **options)
+        finally:
+            self._is_storing = before
+
+    def _named(self, located: Known) -> Known:
+        """Return keys that are to be stored; those that are absent get idents."""
+        assert isinstance(located, Asked)
+        assert located.first is not None
+        idents = located.idents.copy()
+        absent = np.flatnonzero(idents == ABSENT)
+        firsts, places = np.unique(located.first[absent], return_inverse=True)
+        idents[absent] = self._newest + 1 + places
+        self._newest += len(firsts)
+        return Known.of(located.words, located.refs, idents, located.slots, located.is_late)
 
     def _store(self, batch: Batch) -> None:
-        before, is_late = self._places(batch.array("words"), batch.now, batch.region)
+        stamp, known = self._stamp, batch.known
+        assert known is not None and batch.refs is not None
+        nowhere = np.full(batch.n, ABSENT)
+        before = nowhere if known.slots is None else known.slots
         super()._store(batch)
         give = self._device.give
         slots, status = give(batch.array("slots")), give(batch.array("status"))
         is_last = give(batch.array("last")) == np.arange(batch.n)
         came = np.flatnonzero(is_last & (status == Status.INSERTED))
+        if self._stamp is not stamp:
+            # A finaliser of this thread has let go of keys meanwhile, perhaps of these.
+            came = came[self._places(known, batch.now, batch.region)[0][came] == slots[came]]
         if batch.is_logged:
             batch.left = self._left(batch, before, slots, came)
         # What had expired has left, wherever its key is now.
-        gone = is_last & is_late & (status != Status.VETOED)
-        self._refs[before[gone]] = None
-        assert batch.refs is not None
+        self._drop(before[is_last & known.is_late & (status != Status.VETOED)])
+        self._drop(slots[came])
         self._refs[slots[came]] = batch.refs[came]
+        self._idents[slots[came]] = known.idents[came]
 
     def _left(self, batch: Batch, before: Int64s, slots: Int64s, came: Int64s) -> Objects:
         """Return keys of what left, by their places in the log.
@@ -185,10 +247,11 @@ class ReferencedTable(GpuTable):
             came: positions that were inserted, ascending.
         """
         give, found = self._device.give, np.empty(2 * batch.n, object)
-        reasons, words = give(batch.array("reasons")), give(batch.array("words"))
+        assert batch.known is not None
+        reasons = give(batch.array("reasons"))
         places = np.flatnonzero(reasons)
         at = places >> 1
-        is_own = give(batch.array("held"))[places] == words[at]
+        is_own = give(batch.array("whose"))[places] == batch.known.idents[at]
         where = np.where(is_own, before[at], slots[at])
         found[places] = self._refs[where]
         # But what came into that slot by an earlier position of this batch left for a later one.
@@ -215,23 +278,25 @@ class ReferencedTable(GpuTable):
     ) -> Deleted:
         """See `interface.Table`."""
         located = self.locate(keys, now, region)
-        done = super().delete(located.keys, now, want_removed=want_removed, region=region)
+        slots = located.slots
+        assert slots is not None
+        done = super().delete(located, now, want_removed=want_removed, region=region)
         removed = done.removed
         if removed is not None:
-            refs = self._refs[located.slots[removed.at]]
-            removed = removed._replace(keys=Keys(removed.keys.words, refs))
-        self._refs[located.slots[located.slots >= 0]] = None
+            removed = removed._replace(keys=Keys(removed.keys.words, self._refs[slots[removed.at]]))
+        self._drop(slots[slots >= 0])
         return Deleted(done.deleted, removed)
 
     def clear(self, now: int, *, want_removed: bool = False, region: int = 0) -> Removed | None:
         """See `interface.Table`."""
         removed = super().clear(now, want_removed=want_removed, region=region)
         here = self.layout.regions[region]
-        refs = self._refs[here.first_slot : here.first_slot + here.capacity]
+        slots = slice(here.first_slot, here.first_slot + here.capacity)
+        refs = self._refs[slots]
         if removed is not None:
-            is_live = np.fromiter((ref is not None for ref in refs), bool, len(refs))
+            is_live = self._idents[slots] > 0
             removed = removed._replace(keys=Keys(removed.keys.words, refs[is_live]))
-        refs[:] = None
+        self._drop(slots)
         return removed
 
     # ------------------------------------------------------------------ looking into it

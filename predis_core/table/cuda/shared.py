@@ -11,6 +11,7 @@ import numpy as np
 
 from predis_core.policies.contract import Policy
 from predis_core.table import invariants
+from predis_core.table.cuda.comparing import Undecided
 from predis_core.table.cuda.device import Device
 from predis_core.table.cuda.moving import Transfer
 from predis_core.table.cuda.referenced import ReferencedTable
@@ -44,6 +45,8 @@ def _alone(verb: _Verb[_P, _R]) -> Callable[Concatenate[Any, _P], _R]:
 def _of_keys(verb: _Verb[_P, _R], now: int = 1) -> Callable[Concatenate[Any, _P], _R]:
     """Return a verb as `_alone` does; what an older table holds of its keys comes over first.
 
+    Keys are compared while no lock is held, wherever that may run code of users.
+
     Args: now, which of the verb's arguments is the time; the first has the keys.
     """
     name = verb.__name__
@@ -51,15 +54,23 @@ def _of_keys(verb: _Verb[_P, _R], now: int = 1) -> Callable[Concatenate[Any, _P]
     @functools.wraps(verb)
     def alone(self: SharedGpuTable, /, *args: _P.args, **options: _P.kwargs) -> _R:
         brought: Move | None = None
+        given: Any = args
+        keys = self._asked(given[0], name == "insert")
         while True:
-            with self._turn, self._device.in_order():
-                move = self._move
-                if move is None or move is brought:
-                    return getattr(self._table, name)(*args, **options)  # type: ignore[no-any-return]
-            # Without the lock: it tells what leaves. By then another move may have begun.
-            given: Any = args
-            move.carry(functools.partial(Transfer.carry, keys=given[0], now=given[now]))
-            brought = move
+            try:
+                with self._turn, self._device.in_order():
+                    move = self._move
+                    if move is None or move is brought:
+                        done = getattr(self._table, name)(keys, *given[1:], **options)
+                        dropped = self._dropped()
+                        break
+                # Without the lock: it tells what leaves. By then another move may have begun.
+                move.carry(functools.partial(Transfer.carry, keys=keys, now=given[now]))
+                brought = move
+            except Undecided:
+                keys.compare()
+        del dropped  # which may run code of users
+        return done  # type: ignore[no-any-return]
 
     return alone
 
@@ -69,7 +80,8 @@ class SharedGpuTable:
 
     One lock on the host is held while a verb prepares and launches its kernels, so that those of
     two threads do not mix. What a verb waits for, it waits for with the lock. Where threads have
-    different streams, the device has one wait for the other; the host does not.
+    different streams, the device has one wait for the other; the host does not. No code of users
+    runs under the lock.
 
     Args:
         device, layout, policy, seed, row: as for `GpuTable`.
@@ -132,7 +144,9 @@ class SharedGpuTable:
             for table in self._tables():
                 left = table.clear(now, want_removed=want_removed, region=region)
                 removed = joined(removed, left)
-            return removed
+            dropped = self._dropped()
+        del dropped  # which may run code of users
+        return removed
 
     def clearing(self, now: int) -> Iterator[Removed | None]:
         """See `interface.CacheTable`: all at once."""
@@ -256,6 +270,16 @@ class SharedGpuTable:
         """
         return Move(self, successor, tell)
 
+    def _asked(self, keys: Keys, unite: bool) -> Any:
+        """Return keys as the table's verbs take them where a lock is held; none is held here."""
+        table = self._table
+        return table.asked(keys, unite=unite) if isinstance(table, ReferencedTable) else keys
+
+    def _dropped(self) -> list[Any]:
+        """Return what the tables have let go of, for the caller to forget without the lock."""
+        tables = self._tables()
+        return [each.dropped() for each in tables if isinstance(each, ReferencedTable)]
+
     def _tables(self) -> tuple[GpuTable, ...]:
         """Return the table, after an older one if there is one."""
         move, table = self._move, self._table
@@ -318,5 +342,7 @@ class Move:
         table = self.successor
         with table._turn, table._device.in_order():
             removed = some(self.transfer)
+            dropped = table._dropped()
+        del dropped  # which may run code of users
         if removed is not None and self._tell is not None:
             self._tell(removed)

@@ -28,6 +28,7 @@ TABLE = {
     "costs": "i64*",
     "pins": "i32*",
     "claims": "u32*",  # per slot, the latest batch that noted a use
+    "idents": "i64*",  # per slot, which of the keys that share a word it has
     "sketch": "u8*",
     "sketch_bits": "i64",
     "sketch_limit": "i64",
@@ -53,6 +54,8 @@ BATCH = {
     "claim": "i64",
     "mode": "i64",  # see MODES
     "words": "const i64*",
+    "idents": "const i64*",  # as the table has them; none: words will do
+    "skips": "const i64*",  # ways with its word before the one that `locate` is to find
     "values": "u8*",
     "deadlines": "i64*",
     "costs": "i64*",
@@ -66,6 +69,7 @@ BATCH = {
     "order": "u64*",
     "reasons": "u8*",  # of what leaves, two places per position: 0 for none, or Reason + 1
     "held": "i64*",
+    "whose": "i64*",
     "spent": "i64*",
     "rows": "u8*",
     "live": "u8*",
@@ -122,7 +126,12 @@ def unit_of(row_bytes: int) -> int:
 
 
 def source(
-    policy: Policy, row_bytes: int, record: Record | None = None, *, host: bool = False
+    policy: Policy,
+    row_bytes: int,
+    record: Record | None = None,
+    *,
+    has_idents: bool = False,
+    host: bool = False,
 ) -> str:
     """Return the program of a table.
 
@@ -130,6 +139,7 @@ def source(
         policy: of the table.
         row_bytes: of a value; 0 for a table without values.
         record: of a set; the policy's own by default.
+        has_idents: whether keys have them, beside their words.
         host: for the host's compiler, with CUDA made of fibers, instead of NVRTC.
 
     Raises:
@@ -140,6 +150,7 @@ def source(
         **of_policy(policy, record or record_of(policy)),
         "VISIBLE": (1 << policy.visible_bits) - 1,
         "ROW_BYTES": row_bytes,
+        "HAS_IDENTS": has_idents,
     }
     return "\n".join(
         (

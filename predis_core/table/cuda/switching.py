@@ -24,8 +24,10 @@ class Switching(Sampling):
     Attributes:
         candidates: the policies.
         policy: the one that decides at present.
+        has_idents: whether keys have idents beside their words; see `referenced`.
     """
 
+    has_idents = False
     candidates: tuple[Policy, ...]
     _programs: dict[str, Kernels]
 
@@ -76,7 +78,8 @@ class Switching(Sampling):
     def _program(self, policy: Policy) -> Kernels:
         kernels = self._programs.get(policy.name)
         if kernels is None:
-            kernels = self._device.load(policy, self._row_bytes, self._record)
+            about = (policy, self._row_bytes, self._record)
+            kernels = self._device.load(*about, has_idents=self.has_idents)
             self._programs[policy.name] = kernels
         return kernels
 
