@@ -141,7 +141,8 @@ class NamespaceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """A part of the cache with keys of its own.
 
     Attributes:
-        capacity: how many entries fit, of those of the cache.
+        capacity: how many entries fit, of those of the cache; over a tier, of the tier's. There it
+            gets as large a share of the copies on the GPU.
         share: how much of the cache's capacity that is, instead; None: a quarter.
         ttl: default time to live; None: forever.
     """
