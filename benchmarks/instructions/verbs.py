@@ -201,6 +201,12 @@ def set_one(kind: Kind) -> Task:
     return Task(cache, lambda key: cache.set(key, 1), singles(kind))
 
 
+def evict_one(kind: Kind) -> Task:
+    cache = kind.cache()
+    before, arguments = ([key for keys in kind.new(turn) for key in keys] for turn in (0, 1))
+    return Task(cache, lambda key: cache.set(key, 1), arguments[:SINGLES], before=before)
+
+
 def memoized() -> Task:
     cache = ANYTHING.cache()
     function = cache.memoize(lambda first, second=0: first + second)
@@ -232,5 +238,6 @@ VERBS: tuple[Verb, ...] = (
         for kind in (NUMBERS, ANYTHING)
         for name, task in (("get", get_one), ("set", set_one))
     ),
+    Verb(f"set, one, evicting, {ANYTHING.name}", partial(evict_one, ANYTHING)),
     Verb("memoize, one hit", memoized),
 )

@@ -24,9 +24,13 @@ _STAMP_BITS = 5
 _STAMP = (1 << _STAMP_BITS) - 1
 _MAIN = 1 << HOT_BITS
 _QUEUED_SHIFT = HOT_BITS + 1
-_SEQUENCE_BITS = 31
+_SEQUENCE_BITS = 22  # with tiers above them, ranks leave 5 of 32 bits: tables use narrow lanes
 _SEQUENCES = (1 << _SEQUENCE_BITS) - 1
-_LIVE_SHIFT = 16  # total: entries of the small queue, and above this bit those of both
+# total: entries of the small queue; above these bits those of them that were hit often enough for
+# the main one; and all entries.
+_PROMOTED_SHIFT = 8
+_LIVE_SHIFT = 16
+_COUNTED = (1 << _PROMOTED_SHIFT) - 1
 _LAST_TIER = 8
 _EVICTED = 1
 
@@ -37,8 +41,10 @@ def _stamp(tick: int) -> int:
 
 
 def tally(meta: int) -> int:
-    """Count the small queue and both together."""
-    return (1 << _LIVE_SHIFT) + (0 if meta & _MAIN else 1)
+    """Count the small queue, what of it is to be promoted, and both queues together."""
+    if meta & _MAIN:
+        return 1 << _LIVE_SHIFT
+    return (1 << _LIVE_SHIFT) + 1 + ((meta & _PROMOTED) << (_PROMOTED_SHIFT - 1))
 
 
 def on_insert(
@@ -74,7 +80,7 @@ def _place(meta: int, state: int) -> int:
 
 def _small_lets_go(total: int, parameters: Any) -> bool:
     """Whether the small queue has its share and so gives the victim."""
-    small = total & ((1 << _LIVE_SHIFT) - 1)
+    small = total & _COUNTED
     share = ((total >> _LIVE_SHIFT) * parameters[0] + 50) // 100
     return bool(small >= max(1, share))
 
@@ -101,6 +107,8 @@ def rank(meta: int, tick: int, state: int, total: int, parameters: Any) -> int:
 def on_pass(meta: int, victim_meta: int, tick: int, state: int, total: int, parameters: Any) -> int:
     """Promote, or spend hits for further rounds, as the loop does on its way to the victim."""
     victim_tier = _tier(victim_meta, total, parameters)
+    if victim_tier == 0 and (total >> _PROMOTED_SHIFT) & _COUNTED == 0:
+        return meta
     older = _place(meta, state) < _place(victim_meta, state)
     requeued = _queued((state >> 1) - 1) + _MAIN
     if victim_tier == 0:

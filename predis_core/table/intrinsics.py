@@ -17,6 +17,7 @@ from numba.np.arrayobj import populate_array
 
 from predis_core.policies.contract import HOT_BITS
 from predis_core.table.compiling import HelperCompiler
+from predis_core.table.cpython import PLAIN_COUNTS
 from predis_core.table.keys import MIX_FACTORS, MIX_SHIFTS
 
 # Only kernels are called from Python; without its wrappers a helper compiles in half the time.
@@ -93,27 +94,66 @@ def _comparer(lanes: int) -> Any:
     return generate
 
 
-@intrinsic
-def item(typing_context: Any, address: Any, index: Any) -> Any:
-    """item(address, index) -> int64: as load64, in a form in which loops become vectors."""
+def _lane_loader(bits: int) -> Any:
+    kind = ir.IntType(bits)
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        base = _pointer(builder, arguments[0], _I64)
-        return builder.load(builder.gep(base, [arguments[1]]), align=8)
+    @intrinsic
+    def item(typing_context: Any, address: Any, index: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            base = _pointer(builder, arguments[0], kind)
+            value = builder.load(builder.gep(base, [arguments[1]]), align=bits // 8)
+            return value if bits == 64 else builder.zext(value, _I64)
 
-    return types.int64(types.int64, types.int64), generate
+        return types.int64(types.int64, types.int64), generate
+
+    return item
 
 
-@intrinsic
-def put_item(typing_context: Any, address: Any, index: Any, value: Any) -> Any:
-    """put_item(address, index, value): as store64, in a form in which loops become vectors."""
+def _lane_storer(bits: int) -> Any:
+    kind = ir.IntType(bits)
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        base = _pointer(builder, arguments[0], _I64)
-        builder.store(arguments[2], builder.gep(base, [arguments[1]]), align=8)
-        return context.get_dummy_value()
+    @intrinsic
+    def put_item(typing_context: Any, address: Any, index: Any, value: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            base = _pointer(builder, arguments[0], kind)
+            stored = arguments[2] if bits == 64 else builder.trunc(arguments[2], kind)
+            builder.store(stored, builder.gep(base, [arguments[1]]), align=bits // 8)
+            return context.get_dummy_value()
 
-    return types.void(types.int64, types.int64, types.int64), generate
+        return types.void(types.int64, types.int64, types.int64), generate
+
+    return put_item
+
+
+item32, item64 = (_lane_loader(bits) for bits in (32, 64))
+"""itemN(address, index) -> int64: one of some uintN, in a form in which loops become vectors."""
+
+put_item32, put_item64 = (_lane_storer(bits) for bits in (32, 64))
+"""put_itemN(address, index, value): as loops that become vectors store one of some intN."""
+
+
+def _gatherer(bits: int, together: Any) -> Any:
+    kind = types.Integer.from_bitwidth(bits)
+
+    @intrinsic
+    def gather(typing_context: Any, gathered: Any, value: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            value = arguments[1] if bits == 64 else builder.trunc(arguments[1], _I32)
+            return together(builder, arguments[0], value)
+
+        return kind(kind, types.int64), generate
+
+    return gather
+
+
+def _lower(builder: Any, a: Any, b: Any) -> Any:
+    return builder.select(builder.icmp_signed("<", a, b), a, b)
+
+
+least32, least64 = (_gatherer(bits, _lower) for bits in (32, 64))
+plus32, plus64 = (_gatherer(bits, lambda builder, a, b: builder.add(a, b)) for bits in (32, 64))
+either32, either64 = (_gatherer(bits, lambda builder, a, b: builder.or_(a, b)) for bits in (32, 64))
+"""(a, b) -> intN: of an intN and the lowest N bits of an int64 the lower, the sum, all bits set."""
 
 
 @intrinsic
@@ -177,23 +217,41 @@ def any_short(typing_context: Any, address: Any, mask: Any, value: Any) -> Any:
     return types.boolean(types.int64, types.int64, types.int64), generate
 
 
-def _line_widener(bits: int) -> Any:
+@intrinsic
+def as_narrow(typing_context: Any, value: Any) -> Any:
+    """as_narrow(value) -> int64: the lowest 32 bits of it, which the compiler knows for as many.
+
+    Otherwise it would take what it knows to fit for 64 bits again, and with it whole vectors.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = ir.FunctionType(_I32, [_I32])
+        # No instruction: a value in a register that is another one's for all that is known of it.
+        opaque = builder.asm(kind, "", "=r,0", [builder.trunc(arguments[0], _I32)], False)
+        return builder.sext(opaque, _I64)
+
+    return types.int64(types.int64), generate
+
+
+def _line_widener(bits: int, lane: int) -> Any:
     column = ir.VectorType(ir.IntType(bits), _WORDS) if bits else None
 
     @intrinsic
     def widen(typing_context: Any, target: Any, low: Any, high: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            vector, small = ir.VectorType(_I64, _WORDS), ir.VectorType(_I8, _WORDS)
+            vector = ir.VectorType(ir.IntType(lane), _WORDS)
+            small = ir.VectorType(_I8, _WORDS)
             loaded = builder.load(_pointer(builder, arguments[1], small), align=8)
             hot = builder.and_(
                 builder.zext(loaded, vector), ir.Constant(vector, [(1 << HOT_BITS) - 1] * _WORDS)
             )
             if column is not None:
                 above = builder.load(_pointer(builder, arguments[2], column), align=1)
-                wide = above if bits == 64 else builder.zext(above, vector)
+                if bits != lane:
+                    above = (builder.zext if bits < lane else builder.trunc)(above, vector)
                 shift = ir.Constant(vector, [HOT_BITS] * _WORDS)
-                hot = builder.or_(hot, builder.shl(wide, shift))
-            builder.store(hot, _pointer(builder, arguments[0], vector), align=8)
+                hot = builder.or_(hot, builder.shl(above, shift))
+            builder.store(hot, _pointer(builder, arguments[0], vector), align=lane // 8)
             return context.get_dummy_value()
 
         return types.void(types.int64, types.int64, types.int64), generate
@@ -201,19 +259,21 @@ def _line_widener(bits: int) -> Any:
     return widen
 
 
-widen0, widen8, widen16, widen32, widen64 = (_line_widener(bits) for bits in (0, 8, 16, 32, 64))
-"""widenN(target, low, high): write 8 int64, each of HOT_BITS of a byte and, above, an N-bit int."""
+_WIDTHS = [(bits, lane) for bits in (0, 8, 16, 32, 64) for lane in (32, 64)]
+WIDENERS = {widths: _line_widener(*widths) for widths in _WIDTHS}
+"""By N and M, (target, low, high): write 8 intM: HOT_BITS of a byte and, above, an N-bit int."""
 
 
-def _line_narrower(bits: int) -> Any:
+def _line_narrower(bits: int, lane: int) -> Any:
     column = ir.VectorType(ir.IntType(bits), _WORDS) if bits else None
     later = ir.Constant(ir.VectorType(_I1, _WORDS), [0] + [1] * (_WORDS - 1))
 
     @intrinsic
     def narrow(typing_context: Any, source: Any, low: Any, high: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            vector, small = ir.VectorType(_I64, _WORDS), ir.VectorType(_I8, _WORDS)
-            wide = builder.load(_pointer(builder, arguments[0], vector), align=8)
+            vector = ir.VectorType(ir.IntType(lane), _WORDS)
+            small = ir.VectorType(_I8, _WORDS)
+            wide = builder.load(_pointer(builder, arguments[0], vector), align=lane // 8)
             pointer = _pointer(builder, arguments[1], small)
             old = builder.load(pointer, align=8)
             hot = builder.and_(
@@ -224,7 +284,8 @@ def _line_narrower(bits: int) -> Any:
             if column is not None:
                 pointer = _pointer(builder, arguments[2], column)
                 above = builder.lshr(wide, ir.Constant(vector, [HOT_BITS] * _WORDS))
-                above = above if bits == 64 else builder.trunc(above, column)
+                if bits != lane:
+                    above = (builder.trunc if bits < lane else builder.zext)(above, column)
                 old = builder.load(pointer, align=1)
                 builder.store(builder.select(later, above, old), pointer, align=1)
             return context.get_dummy_value()
@@ -234,10 +295,8 @@ def _line_narrower(bits: int) -> Any:
     return narrow
 
 
-narrow0, narrow8, narrow16, narrow32, narrow64 = (
-    _line_narrower(bits) for bits in (0, 8, 16, 32, 64)
-)
-"""narrowN(source, low, high): what widenN read, back, but for the first and the bytes' top bits."""
+NARROWERS = {widths: _line_narrower(*widths) for widths in _WIDTHS}
+"""By N and M, (source, low, high): what was read, back, but for the first and bytes' top bits."""
 
 
 @intrinsic
@@ -405,11 +464,38 @@ yield_thread = types.ExternalFunction(
 )
 """Let another thread of the system run."""
 
-own = types.ExternalFunction("Py_IncRef", types.void(types.int64))
-"""Take a reference to the Python object at an address; the caller holds the GIL."""
+_count_up = types.ExternalFunction("Py_IncRef", types.void(types.int64))
+_count_down = types.ExternalFunction("Py_DecRef", types.void(types.int64))
 
-disown = types.ExternalFunction("Py_DecRef", types.void(types.int64))
-"""Give a reference back; only ever used for None, which no count can destroy."""
+
+@inlined
+def own(thing):
+    """Take a reference to the Python object at an address; the caller holds the GIL."""
+    if PLAIN_COUNTS:
+        store64(thing, load64(thing) + 1)
+    else:
+        _count_up(thing)
+
+
+@inlined
+def disown(none):
+    """Give a reference back; only ever used for None, which no count can destroy."""
+    if PLAIN_COUNTS:
+        store64(none, load64(none) - 1)
+    else:
+        _count_down(none)
+
+
+@inlined
+def release(thing):
+    """Give up a reference; if it was the last one, any code may run: no lock is held, and nothing
+    that was read still holds.
+    """
+    if PLAIN_COUNTS and load64(thing) > 1:
+        store64(thing, load64(thing) - 1)
+    else:
+        _count_down(thing)
+
 
 python_hash = types.ExternalFunction("PyObject_Hash", types.int64(types.int64))
 """`hash()` of a str, bytes or int at an address: that runs no Python code, and cannot fail."""
@@ -451,9 +537,6 @@ str_type, bytes_type, int_type, list_type = (
 
 none_object = _symbol("_Py_NoneStruct")
 """The address of None."""
-
-release = types.ExternalFunction("Py_DecRef", types.void(types.int64))
-"""Give up a reference; any code may run: no lock is held, and nothing that was read still holds."""
 
 
 @intrinsic

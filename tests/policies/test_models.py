@@ -150,7 +150,7 @@ def test_gdsf_with_sizes_and_costs(quarters: int) -> None:
 STATES = {
     "fifo": 2**32 - 40,
     "sieve": (2**31 - 40) * (2**31 + 1),  # the hand, and what comes next
-    "s3fifo": (2**31 - 40) * 2,
+    "s3fifo": (2**22 - 40) * 2,
     "clock": 2**32 - 40,
     "gdsf": 2**44 - 40,
     "lfu": 2**12 - 40,

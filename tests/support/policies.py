@@ -112,9 +112,15 @@ def steep_on_insert(
     return tick & 0x3F, state
 
 
+def steep_tally(meta: int) -> int:
+    return (meta & 0x3F) << 32
+
+
 def steep_rank(meta: int, tick: int, state: int, total: int, parameters: Any) -> int:
-    return (1 << 63) - 1 if meta & 7 == 0 else ((meta & 0x3F) - 32) << 57
+    if meta & 7 == 0:
+        return (1 << 63) - 1
+    return (((meta & 0x3F) - 32) ^ ((total >> 32) & 1)) << 57
 
 
-# Ranks that take all bits of a word, and many alike.
-STEEP = Policy("steep", slot_bits=6, on_insert=steep_on_insert, rank=steep_rank)
+# Ranks that take all bits of a word, and many alike; tallies that leave the lowest 32 bits empty.
+STEEP = Policy("steep", slot_bits=6, on_insert=steep_on_insert, rank=steep_rank, tally=steep_tally)

@@ -223,6 +223,7 @@ DOES: dict[str, dict[str, int]] = {
     "set_many, evicting": {"insertions": 20_000, "evictions": 20_000},
     "delete_many and set_many": {"insertions": 20_000, "deletions": 20_000},
     "get, one": {"hits": 200},
+    "set, one, evicting": {"insertions": 200, "evictions": 200},
     "set, one": {"updates": 200},
     "memoize, one hit": {"hits": 200},
 }

@@ -73,6 +73,7 @@ _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 """A word's product with it has upper bits that differ where words do: 2**64 by the golden ratio."""
 _AHEAD = 8
 """Keys whose sets are on their way while one is inserted, a power of two: they have 80 lines."""
+UNKNOWN = -1
 DONE = 0
 STALE, LOG_FULL, SEALED, OTHER_POLICY = (len(Status) + number for number in range(4))
 """Why an insert stopped: a key has come or gone; the log is full; the table takes nothing more; or
@@ -155,6 +156,7 @@ def insert(
         for i in range(first, end):
             word, asked = load64(word_at + 8 * i), ahead_at + 8 * (i & (_AHEAD - 1))
             hashed = np.uint64(load64(asked))
+            home = home_of(block, hashed)
             if i + _AHEAD < stop:
                 ask_for(head, block, load64(word_at + 8 * (i + _AHEAD)), asked)
             store64(slot_at + 8 * i, -1)
@@ -164,10 +166,10 @@ def insert(
                 status[i] = VETOED
                 continue
             status[i] = insert_one(
-                head, block, settings, word, hashed, load64(refs + 8 * i) if KEY_REFS else 0, given,
-                signatures[i] if KEY_REFS else 0, now, tick + i, region_full,
-                deadlines[i] if deadlines.size else 0, costs[i] if costs.size else 0, weights, mode,
-                i, source, log_at, slot_at, room_at,
+                head, block, settings, word, hashed, home, UNKNOWN,
+                load64(refs + 8 * i) if KEY_REFS else 0, given, signatures[i] if KEY_REFS else 0,
+                now, tick + i, region_full, deadlines[i] if deadlines.size else 0,
+                costs[i] if costs.size else 0, weights, mode, i, source, log_at, slot_at, room_at,
             )  # fmt: skip
             if status[i] >= STALE:
                 unlock_exclusive(head)
@@ -188,6 +190,12 @@ def ask_for(head, block, word, hashed_at):
     hashed = hash_of(head, word)
     store64(hashed_at, np.int64(hashed))
     number, _, _, _, _ = home_of(block, hashed)
+    ask_for_set(head, number)
+
+
+@inlined
+def ask_for_set(head, number):
+    """Ask for the lines and the record of a set."""
     group, record = get(head, H.LINES) + number * SET_BYTES, get(head, H.RECORDS) + number * STRIDE
     for line in range(LINES):
         prefetch(group + line * LINE_BYTES)
@@ -197,17 +205,25 @@ def ask_for(head, block, word, hashed_at):
 
 @inlined
 def insert_one(
-    head, block, parameters, word, hashed, ref, given, signature, now, tick, region_full, deadline,
-    cost, sizes, mode, i, values, log, slots, room,
+    head, block, parameters, word, hashed, home, found, ref, given, signature, now, tick,
+    region_full, deadline, cost, sizes, mode, i, values, log, slots, room,
 ):  # fmt: skip
-    number, ways, slot, line, fingerprint = home_of(block, hashed)
+    """Insert a key whose `home` is that of its hash; return a status.
+
+    `found` says whether its set has its word: 1, 0 or UNKNOWN.
+    """
+    number, ways, slot, line, fingerprint = home
     group = get(head, H.LINES) + number * SET_BYTES
     record = get(head, H.RECORDS) + number * STRIDE
     if not is_settled(head, number):
         settle(head, number, group, record, ways, slot, parameters)
-    own_way = find(head, group, slot, word, ref) if any_word(group, word) else -1
-    if KEY_REFS and own_way < 0 and signature_of(head, group, ways, slot, word) != signature:
-        return STALE
+    if found == UNKNOWN:
+        found = np.int64(any_word(group, word))
+    own_way = find(head, group, slot, word, ref) if found else -1
+    if KEY_REFS and own_way < 0:
+        present = signature_of(head, group, ways, slot, word) if found else 0
+        if present != signature:
+            return STALE
     expired_way = -1
     if own_way >= 0 and is_expired(head, group, slot, own_way, now):
         expired_way, own_way = own_way, -1

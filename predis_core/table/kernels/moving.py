@@ -14,7 +14,7 @@ from predis_core.table.machine_code import njit
 
 from .blobs import copy_blob, release_blob
 from .constants import BLOBS, CACHED, HOLDS_GIL, KEY_REFS, ROW_BYTES, VALUE_REFS, WEIGHED
-from .inserts import INSERTED, LOG_FULL, insert_one
+from .inserts import INSERTED, LOG_FULL, UNKNOWN, insert_one
 from .lock import lock_exclusive, lock_shared, unlock_exclusive, unlock_shared
 from .lookups import signature_of
 from .metadata import GUESS, fixed
@@ -37,6 +37,7 @@ from .places import (
     flags_of,
     get,
     hash_of,
+    home_of,
     hot_of,
     is_expired,
     locate,
@@ -103,15 +104,17 @@ def carry(older, newer, parameters, words, refs, start, now, values, sizes, old_
                 sizes[i], sizes[i + 1] = 0, size
             if WEIGHED:
                 sizes[i] = size
-            number, ways, slot_there, _, _ = locate(target, target_block, word)
+            hashed = hash_of(target, word)
+            home = home_of(target_block, hashed)
+            number, ways, slot_there, _, _ = home
             there = get(target, H.LINES) + number * SET_BYTES
             signature = signature_of(target, there, ways, slot_there, word) if KEY_REFS else 0
             full = get(target_block, SIZE) >= get(target_block, H.CAPACITY)
             evictions = get(target_block, EVICTIONS)
             status = insert_one(
-                target, target_block, settings, word, hash_of(target, word), ref, refs, signature,
-                now, tick + i, full, deadline, cost, address(sizes), 3 if guess else 1, i, place,
-                log_at, address(slots), address(room),
+                target, target_block, settings, word, hashed, home, UNKNOWN, ref, refs,
+                signature, now, tick + i, full, deadline, cost, address(sizes),
+                3 if guess else 1, i, place, log_at, address(slots), address(room),
             )  # fmt: skip
             carried[1] += get(target_block, EVICTIONS) - evictions
             if status == LOG_FULL or (

@@ -2,39 +2,48 @@
 
 from __future__ import annotations
 
+import numpy as np
 from numba import types
 
 from predis_core.table import context as C
 from predis_core.table import header as H
 from predis_core.table.intrinsics import (
+    any_word,
     called,
     load64,
     own,
-    prefetch,
     release,
     store64,
 )
-from predis_core.table.layout import LINE_BYTES, SET_BYTES
+from predis_core.table.layout import SET_BYTES
 from predis_core.table.machine_code import cfunc
 
-from .constants import BLOBS, CACHED, HAS_SKETCH, KEY_REFS, STRIDE, VALUE_REFS
-from .inserts import INSERTED, UPDATED, insert_one
+from .constants import BLOBS, CACHED, HAS_SKETCH, KEY_REFS, VALUE_REFS
+from .inserts import INSERTED, UPDATED, ask_for_set, insert_one
 from .lock import lock_exclusive, unlock_exclusive
 from .lookups import signature_of
 from .orders import is_ours
 from .places import (
     SIZE,
-    advance_tick,
     get,
     hash_of,
     home_of,
-    locate,
     region_block,
     way_at,
 )
 from .removals import COUNT
 from .removals import OBJECTS as LOG_OBJECTS
-from .scalars import ABSENT, begin, bytes_at, count_use, parameters_of, seek, status_of, type_of
+from .scalars import (
+    ABSENT,
+    advance,
+    begin,
+    bytes_at,
+    count_use,
+    parameters_of,
+    seek,
+    status_of,
+    type_of,
+)
 
 _size_of = types.ExternalFunction("PyDict_Size", types.int64(types.int64))
 _length_of = types.ExternalFunction("PyBytes_Size", types.int64(types.int64))
@@ -54,15 +63,9 @@ def _may_set(context, value):
 
 
 @called
-def _insert(context, head, word, ref, now, key, value):
+def _insert(context, head, word, hashed, home, found, ref, signature, now, key, value):
     """Insert as `inserts.insert` does for one key; return its status."""
     block = region_block(head, 0)
-    hashed = hash_of(head, word)
-    number, ways, slot, _, _ = home_of(block, hashed)
-    group = get(head, H.LINES) + number * SET_BYTES
-    signature = 0
-    if KEY_REFS and ref == key:
-        signature = signature_of(head, group, ways, slot, word)
     lifetime = get(context, C.LIFETIME)
     values = context + 8 * C.VALUE
     if VALUE_REFS:
@@ -73,11 +76,11 @@ def _insert(context, head, word, ref, now, key, value):
         store64(context + 8 * (C.SIZES + 1), _length_of(value))
     store64(context + 8 * C.GIVEN, key)
     full = get(block, SIZE) >= get(block, H.CAPACITY)
-    tick = advance_tick(head, 1)
+    tick = advance(head + 8 * H.TICK, 1)
     return insert_one(
-        head, block, parameters_of(head), word, hashed, ref, context + 8 * C.GIVEN, signature, now,
-        tick, full, now + lifetime if lifetime else 0, 0, context + 8 * C.SIZES, 0, 0, values,
-        context + 8 * C.LOG, context + 8 * C.SLOT, context + 8 * C.SCRATCH,
+        head, block, parameters_of(head), word, hashed, home, found, ref, context + 8 * C.GIVEN,
+        signature, now, tick, full, now + lifetime if lifetime else 0, 0, context + 8 * C.SIZES, 0,
+        0, values, context + 8 * C.LOG, context + 8 * C.SLOT, context + 8 * C.SCRATCH,
     )  # fmt: skip
 
 
@@ -124,24 +127,33 @@ if VALUE_REFS or (BLOBS and not KEY_REFS):
         if status != C.DONE:
             return status
         head = get(context, C.HEADER)
-        number, ways, slot, line, _ = locate(head, region_block(head, 0), word)
+        hashed = hash_of(head, word)
+        home = home_of(region_block(head, 0), hashed)
+        number, ways, slot, line, _ = home
         group = get(head, H.LINES) + number * SET_BYTES
-        prefetch(group + line * LINE_BYTES)
-        prefetch(get(head, H.RECORDS) + number * STRIDE)
-        ref = key
+        ask_for_set(head, number)
+        ref, signature, found = key, 0, 0
         if KEY_REFS:
-            place = seek(holder, context, head, group, ways, slot, line, word, key)
+            # No key comes or goes between this and the insert: no other code runs.
+            found = np.int64(any_word(group, word))
+            place = ABSENT
+            if found:
+                place = seek(holder, context, head, group, ways, slot, line, word, key)
             if place < ABSENT:
                 return status_of(place)
             if place >= 0:
                 ref = load64(get(head, H.REFS) + 8 * (slot + way_at(place)))
+            elif found:
+                signature = signature_of(head, group, ways, slot, word)
         if not _may_set(context, value):
             return C.SLOW
         lock_exclusive(head)
         if get(head, H.SEALED) or not is_ours(head):
             unlock_exclusive(head)
             return C.SLOW
-        status = _insert(context, head, word, ref, now, key, value)
+        if not KEY_REFS:
+            found = np.int64(any_word(group, word))
+        status = _insert(context, head, word, hashed, home, found, ref, signature, now, key, value)
         unlock_exclusive(head)
         stored = status in (INSERTED, UPDATED)
         if HAS_SKETCH and stored:

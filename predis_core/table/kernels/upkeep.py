@@ -55,6 +55,7 @@ from .places import (
     flags_of,
     get,
     hash_of,
+    home_of,
     hot_of,
     is_expired,
     locate,
@@ -246,14 +247,15 @@ def replay_trace(header, parameters, region, words, sizes, costs, hits):
     for i in range(words.size):
         word = words[i]
         tick = advance_tick(head, 1)
-        number, _, slot, _, _ = locate(head, block, word)
+        hashed = hash_of(head, word)
+        home = home_of(block, hashed)
+        number, ways, slot, _, _ = home
         group = get(head, H.LINES) + number * SET_BYTES
         record = get(head, H.RECORDS) + number * STRIDE
         way = find(head, group, slot, word, 0)
         hits[i] = way >= 0
         status = INSERTED
         if not is_settled(head, number):
-            ways, _ = ways_and_slot(block, number - get(block, H.BASE))
             settle(head, number, group, record, ways, slot, settings)
         if way >= 0:
             found += 1
@@ -267,7 +269,7 @@ def replay_trace(header, parameters, region, words, sizes, costs, hits):
         else:
             full = get(block, SIZE) >= get(block, H.CAPACITY)
             status = insert_one(
-                head, block, settings, word, hash_of(head, word), 0, 0, 0, 0, advance_tick(head, 1),
+                head, block, settings, word, hashed, home, 0, 0, 0, 0, 0, advance_tick(head, 1),
                 full, 0, costs[i] if HAS_ON_VALUE and costs.size else 0, address(sizes) + 8 * i, 0,
                 0, 0, address(log), address(none), address(room),
             )  # fmt: skip

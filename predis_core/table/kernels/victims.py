@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from predis_core.policies.contract import HOT_BITS
 from predis_core.table import header as H
 from predis_core.table.intrinsics import (
+    NARROWERS,
+    WIDENERS,
+    as_narrow,
     called,
     count_bits,
+    either32,
+    either64,
     inlined,
-    item,
+    item32,
+    item64,
+    least32,
+    least64,
     load32,
     load64,
     lowest_bit,
-    narrow0,
-    narrow8,
-    narrow16,
-    narrow32,
-    narrow64,
-    put_item,
+    plus32,
+    plus64,
+    put_item32,
+    put_item64,
     store8,
     store32,
     store64,
-    widen0,
-    widen8,
-    widen16,
-    widen32,
-    widen64,
 )
 from predis_core.table.layout import (
     FINGERPRINT_BITS,
@@ -76,19 +79,30 @@ from .policy import admit, on_evict, on_insert, on_pass, rank, segment, tally
 from .removals import EVICTED, EXPIRED, has_room_for_any, remove
 from .sketch import frequency_at, frequency_of
 
-_WIDENERS = {0: widen0, 1: widen8, 2: widen16, 4: widen32, 8: widen64}
-_NARROWERS = {0: narrow0, 1: narrow8, 2: narrow16, 4: narrow32, 8: narrow64}
-_widen, _narrow = _WIDENERS[COLUMN_BYTES], _NARROWERS[COLUMN_BYTES]
 _LANES = LINES * (1 + WAYS_PER_LINE)
 """What loops over a set go over, in vectors: its bytes of flags, as memory has them.
 
 A line's first lane stands before its ways, and means nothing.
 """
+_ALL = sum(1 << lane for lane in range(_LANES) if lane % (1 + WAYS_PER_LINE))
+"""All lanes that mean something: where a set's ways are all live, masks are constants."""
 _LANE_BITS = 5
 _ALIGNMENT = LINE_BYTES
-_CUT = SLOT_MASK != (1 << (HOT_BITS + 8 * COLUMN_BYTES)) - 1
-"""Whether memory has more bits for metadata than the policy asked for."""
-_HIGHEST = (1 << 63) - 1
+_NARROW = SLOT_MASK < 1 << 31
+"""Whether a lane has 32 bits in place of 64, and so an operation on all of them half as many
+instructions. Metadata fit; what the policy makes of them is looked at."""
+_WIDTH = 32 if _NARROW else 64
+_widen, _narrow = WIDENERS[8 * COLUMN_BYTES, _WIDTH], NARROWERS[8 * COLUMN_BYTES, _WIDTH]
+if _NARROW:
+    _item, _put_item, _least, _plus, _either = item32, put_item32, least32, plus32, either32
+    _lane_word: Any = np.int32
+else:
+    _item, _put_item, _least, _plus, _either = item64, put_item64, least64, plus64, either64
+    _lane_word = np.int64
+_NOTHING = _lane_word(0)
+_NOT_COUNTED = -1 << (_WIDTH - 1 - _LANE_BITS) if _NARROW else 0
+"""Bits of a tally that the sum over a narrow set has no room for."""
+_HIGHEST = (1 << (_WIDTH - 1)) - 1
 _GUESSES = sum(GUESS << (8 * w + 8) for w in range(WAYS_PER_LINE)) - (1 << 64)
 """Of a line's flags, as int64: which ways hold a guess."""
 
@@ -136,7 +150,7 @@ def _gather(group, record, metas):
     """Collect the set's metadata."""
     for line in range(LINES):
         before = record + COLUMN + COLUMN_BYTES * (line * WAYS_PER_LINE - 1)
-        _widen(metas + LINE_BYTES * line, group + line * LINE_BYTES + FLAGS, before)
+        _widen(metas + _WIDTH * line, group + line * LINE_BYTES + FLAGS, before)
 
 
 @inlined
@@ -144,7 +158,7 @@ def _scatter(group, record, metas):
     """Write back the set's metadata."""
     for line in range(LINES):
         before = record + COLUMN + COLUMN_BYTES * (line * WAYS_PER_LINE - 1)
-        _narrow(metas + LINE_BYTES * line, group + line * LINE_BYTES + FLAGS, before)
+        _narrow(metas + _WIDTH * line, group + line * LINE_BYTES + FLAGS, before)
 
 
 @inlined
@@ -179,16 +193,18 @@ def _lowest(group, metas, among, tick, state, total, parameters):
     """
     # An address is even, which the compiler does not know: of words that it knew to be positive, it
     # would make unsigned ones, whose minimum takes AVX2 twice the instructions.
-    nobody = np.int64(_HIGHEST) ^ (group << 63)
-    lowest, lost = nobody, np.int64(0)
+    if _NARROW and SET_MASK < 1 << 31:
+        state = as_narrow(state)
+    nobody = np.int64(_HIGHEST) if _NARROW else np.int64(_HIGHEST) ^ (group << 63)
+    lowest, lost = _lane_word(nobody), np.int64(0)
     for lane in range(_LANES):
-        ranked = np.int64(rank(item(metas, lane), tick, state, total, parameters))
-        word = ranked << _LANE_BITS
+        ranked = np.int64(rank(_item(metas, lane), tick, state, total, parameters))
+        word = np.int64(_lane_word(ranked << _LANE_BITS))
         lost |= (word >> _LANE_BITS) ^ ranked
-        lowest = min(lowest, (word | lane) if (among >> lane) & 1 else nobody)
+        lowest = _least(lowest, (word | lane) if (among >> lane) & 1 else nobody)
     if lost:
         return _lowest_of_any(metas, among, tick, state, total, parameters)
-    return lowest & (_LANES - 1) if among else -1
+    return np.int64(lowest) & (_LANES - 1) if among else -1
 
 
 @called
@@ -197,7 +213,7 @@ def _lowest_of_any(metas, among, tick, state, total, parameters):
     found, lowest = -1, np.int64(0)
     while among:
         lane = lowest_bit(among)
-        ranked = np.int64(rank(item(metas, lane), tick, state, total, parameters))
+        ranked = np.int64(rank(_item(metas, lane), tick, state, total, parameters))
         if found < 0 or ranked < lowest:
             found, lowest = lane, ranked
         among &= among - 1
@@ -210,7 +226,7 @@ def _choose(head, group, metas, among, whole, tick, state, total, parameters):
     ones = 0
     if HAS_SEGMENT and not whole:
         for lane in range(_LANES):
-            ones |= (np.int64(segment(item(metas, lane))) & 1) << lane
+            ones |= (np.int64(segment(_item(metas, lane))) & 1) << lane
         ones &= among
     zero = _lowest(group, metas, among & ~ones, tick, state, total, parameters)
     if not HAS_SEGMENT:
@@ -227,18 +243,21 @@ def _choose(head, group, metas, among, whole, tick, state, total, parameters):
 def _depart(head, group, record, metas, passed, live, victim, tick, total, parameters):
     """Tell the policy that its victim, at a lane, leaves."""
     state = load_state(record)
-    meta = item(metas, victim)
+    meta = _item(metas, victim)
     if HAS_ON_PASS:
-        others, changed = live & ~(1 << victim), np.int64(0)
+        # To leave the victim out costs more than it is worth where masks are constants.
+        others, changed = live if _NARROW else live & ~(1 << victim), _NOTHING
         for lane in range(_LANES):
-            old = item(metas, lane)
+            old = _item(metas, lane)
             new = np.int64(on_pass(old, meta, tick, state, total, parameters))
-            if _CUT:
-                new &= SLOT_MASK
-            put_item(passed, lane, new)
-            changed |= new ^ old if (others >> lane) & 1 else np.int64(0)
+            if not _NARROW:
+                _put_item(passed, lane, new & SLOT_MASK)
+            different = (new ^ old) & SLOT_MASK
+            changed = _either(changed, different if (others >> lane) & 1 else np.int64(0))
         # What comes in overwrites what is written for the victim; nobody reads what is not live.
-        if changed:
+        if changed and _NARROW:
+            _pass(group, record, metas, passed, meta, tick, state, total, parameters)
+        elif changed:
             _scatter(group, record, passed)
     if HAS_ON_EVICT:
         state, tag = on_evict(meta, tick, state)
@@ -246,6 +265,15 @@ def _depart(head, group, record, metas, passed, live, victim, tick, total, param
         if HAS_GHOSTS and tag & 3:
             hashed = hash_of(head, word_of(group, _way_at(victim)))
             add_ghost(record, (tag & 3) << FINGERPRINT_BITS | fingerprint_of(hashed))
+
+
+@called
+def _pass(group, record, metas, passed, meta, tick, state, total, parameters):
+    """Write what the policy makes of the ways that stay: anew, for mostly it changes nothing."""
+    for lane in range(_LANES):
+        new = np.int64(on_pass(_item(metas, lane), meta, tick, state, total, parameters))
+        _put_item(passed, lane, new & SLOT_MASK)
+    _scatter(group, record, passed)
 
 
 @inlined
@@ -268,18 +296,41 @@ def _expired(head, group, slot, lanes, now):
 
 
 @inlined
-def _total(metas, live):
+def _total_of(metas, live):
     """What the policy tallies of the lanes of a mask."""
+    if not HAS_TALLY:
+        return np.int64(0)
+    total, lost = _NOTHING, np.int64(0)
+    for lane in range(_LANES):
+        counted = np.int64(tally(_item(metas, lane)))
+        lost |= counted & _NOT_COUNTED
+        total = _plus(total, counted if (live >> lane) & 1 else np.int64(0))
+    return _total_of_any(metas, live) if lost else np.int64(total)
+
+
+@called
+def _total_of_any(metas, live):
+    """As `_total_of`, one lane after the other, for tallies that take all bits of a word."""
     total = np.int64(0)
-    if HAS_TALLY:
-        for lane in range(_LANES):
-            counted = np.int64(tally(item(metas, lane)))
-            total += counted if (live >> lane) & 1 else np.int64(0)
+    while live:
+        total += np.int64(tally(_item(metas, lowest_bit(live))))
+        live &= live - 1
     return total
 
 
+@called
+def _total_of_some(metas, live):
+    return _total_of(metas, live)
+
+
 @inlined
-def _victim(
+def _total(metas, live):
+    """As `_total_of`, for a mask that mostly is that of a set without a free way."""
+    return _total_of(metas, _ALL) if live == _ALL else _total_of_some(metas, live)
+
+
+@inlined
+def _victim_of(
     head, group, record, metas, passed, live, among, guesses, tick, total, parameters
 ):  # fmt: skip
     """Choose the way that leaves, of masks of lanes; a guess, if there is one, does silently."""
@@ -288,6 +339,29 @@ def _victim(
     if not guesses:
         _depart(head, group, record, metas, passed, live, lane, tick, total, parameters)
     return _way_at(lane)
+
+
+@called
+def _victim_of_some(
+    head, group, record, metas, passed, live, among, guesses, tick, total, parameters
+):  # fmt: skip
+    return _victim_of(
+        head, group, record, metas, passed, live, among, guesses, tick, total, parameters
+    )
+
+
+@inlined
+def _victim(
+    head, group, record, metas, passed, live, among, guesses, tick, total, parameters
+):  # fmt: skip
+    """As `_victim_of`, for masks that mostly are those of a set any of whose ways may leave."""
+    if among == _ALL:
+        return _victim_of(
+            head, group, record, metas, passed, _ALL, _ALL, 0, tick, total, parameters
+        )
+    return _victim_of_some(
+        head, group, record, metas, passed, live, among, guesses, tick, total, parameters
+    )
 
 
 @inlined
