@@ -125,9 +125,9 @@ class Resizable:
                 raise CacheClosed(
                     f"cache {self.name!r} is being closed; open another with Cache(...)"
                 )
-            made = self._made(capacity)
-            if made is None:
+            if self._has_sizes(capacity):
                 return ResizeReport(0, 0, 0.0)
+            made = self._made(capacity)
             tell = self._listeners.tell if self._listeners else None
             move = old.move_to(made, tell)
             if not move.begin():
@@ -139,16 +139,21 @@ class Resizable:
         moved, evicted = move.totals()
         return ResizeReport(moved, evicted, (stopwatch() - begin) / NANOSECONDS)
 
+    def _has_sizes(self, capacity: int) -> bool:
+        """Return whether the table has a capacity already, and as many copies above as it is to."""
+        table = self._table
+        same = capacity == table.layout.slots
+        if isinstance(table, TieredTable):
+            same = same and self._copies_for(capacity) == table.above
+        return same
+
     def _made(self, capacity: int) -> Any:
-        """Return an empty table like the present one; None if that has the capacity."""
+        """Return an empty table like the present one, or those of one with a tier."""
         old, key_refs = self._table, self._codec.has_refs
         if isinstance(old, TieredTable):
             if capacity != old.layout.slots:
                 old.check_resizable(self.name)
-            sized = old.like(Layout.build(capacity), Layout.build(self._copies_for(capacity)))
-            return None if sized == (None, None) else sized
-        if capacity == old.layout.slots:
-            return None
+            return old.like(Layout.build(capacity), Layout.build(self._copies_for(capacity)))
         if not isinstance(old, CpuTable):
             return cast("SharedGpuTable", old).like(Layout.build(capacity))
         planned = planning.plan(
