@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from benchmarks.gpu.calls import WAITED
+from benchmarks.gpu.calls import GOT
 from benchmarks.gpu.others import SELECT
 from benchmarks.gpu.plan import Point
 from benchmarks.gpu.session import Row, Session
-from benchmarks.gpu.verbs import FETCH, INSERT, LOOKUP
+from benchmarks.gpu.verbs import GET, INSERT, LOOKUP
 
 LOADS = (0.5, 1.0)
 HITS = 1_000
@@ -39,23 +39,23 @@ def aims_of(session: Session) -> list[Aim]:
     """Return every aim, with its figure at the centre of the plan."""
     centre, rows = session.plan.points[0], session.rows
     lookup, insert = _find(rows, LOOKUP, centre), _find(rows, INSERT, centre)
-    fetch, select = _find(rows, FETCH, centre), _find(rows, SELECT, centre)
-    call = _find(rows, WAITED, replace(centre, batch=HITS))
-    loads = [_change(rows, verb, centre) for verb in (LOOKUP, FETCH)]
+    get, select = _find(rows, GET, centre), _find(rows, SELECT, centre)
+    call = _find(rows, GOT, replace(centre, batch=HITS))
+    loads = [_change(rows, verb, centre) for verb in (LOOKUP, GET)]
     change = None if None in loads else max(each for each in loads if each is not None)
-    share = fetch.rate / select.rate if fetch and select else None
+    share = get.rate / select.rate if get and select else None
     return [
         _aim(
             "lookup ≥ 4 G keys/s", lookup.rate if lookup else None, _giga, lambda rate: rate >= 4e9
         ),
-        _aim("fetch ≥ 80 % of torch.index_select", share, _percent, lambda found: found >= 0.8),
+        _aim("get_many ≥ 80 % of torch.index_select", share, _percent, lambda found: found >= 0.8),
         _aim(
             "insert, evicting ≥ 1 G pairs/s",
             insert.rate if insert else None,
             _giga,
             lambda r: r >= 1e9,
         ),
-        _aim("lookup, fetch: load 0.5 to 1 changes < 5 %", change, _percent, lambda c: c < 0.05),
+        _aim("lookup, get_many: load 0.5 to 1 changes < 5 %", change, _percent, lambda c: c < 0.05),
         _aim(
             f"{HITS:,} hits from Python < 25 µs",
             call.timing.median if call else None,

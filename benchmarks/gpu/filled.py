@@ -1,4 +1,4 @@
-"""A table that holds something, the keys to ask it for, and rows beside it to compare it with."""
+"""A cache that holds something, the keys to ask it for, and rows beside it to compare it with."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+import predis_core as predis
 from benchmarks.gpu.plan import Point, Shape
 from benchmarks.gpu.session import OutOfTime, Session
-from predis_core import policies
+from predis_core.table.cuda.shared import SharedGpuTable
 from predis_core.table.cuda.table import GpuTable
 from predis_core.table.interface import Keys
-from predis_core.table.layout import Layout
 
 EXPONENT = 0.99
 """Of Zipf's law."""
@@ -27,14 +27,17 @@ def numbers_of(keys: Any) -> Any:
 
 
 class Filled:
-    """A table of a shape, filled.
+    """A cache with a table of a shape, filled.
 
     Args:
         session: the run; the table lies on its device.
         shape: of the table.
 
     Attributes:
-        table: the table.
+        session: the run.
+        cache: what users call.
+        shared: the cache's table, which any thread may use.
+        table: the table in that, with no lock and no order of streams around its verbs.
         resident: int64[m] of the device, all keys that it holds.
         rows: float32[entries, dim] of the device, an array like the table's own.
 
@@ -44,14 +47,21 @@ class Filled:
     """
 
     def __init__(self, session: Session, shape: Shape) -> None:
-        self._session = session
+        self.session = session
         self._cupy = session.cupy
         self.shape = shape
         self._taken = 0
-        row = np.dtype((np.float32, (shape.dim,)))
-        self.table = GpuTable(
-            session.device, Layout.build(shape.entries), policies.get(session.policy), 1, row
+        self.cache: predis.Cache[int, Any] = predis.Cache(
+            shape.entries,
+            value=predis.Rows("float32", (shape.dim,)),
+            keys="int64",
+            policy=session.policy,
+            seed=1,
+            device=f"cuda:{session.number}",
         )
+        assert isinstance(self.cache._table, SharedGpuTable)
+        self.shared = self.cache._table
+        self.table: GpuTable = self.shared._table
         self._fill()
         self.resident = self._held()
         self.rows = self.room(shape.entries)
@@ -70,8 +80,8 @@ class Filled:
 
     def _parts(self) -> list[int]:
         """How many keys go in at a time."""
-        whole, rest = divmod(self.shape.filled_with, self._session.plan.fill)
-        return [self._session.plan.fill] * whole + [rest] * bool(rest)
+        whole, rest = divmod(self.shape.filled_with, self.session.plan.fill)
+        return [self.session.plan.fill] * whole + [rest] * bool(rest)
 
     def _held(self) -> Any:
         held, first = [], 0
@@ -84,7 +94,7 @@ class Filled:
 
     def _look_at_the_time(self) -> None:
         self._cupy.cuda.get_current_stream().synchronize()
-        if self._session.deadline.left <= 0:
+        if self.session.deadline.left <= 0:
             raise OutOfTime
 
     def fresh(self, n: int) -> Any:

@@ -51,7 +51,7 @@ class Point:
     def memory(self) -> int:
         """Bytes of the device: the table, as many rows for what it is compared with, a batch."""
         shape, row = self.shape, FLOAT * self.shape.dim
-        return shape.entries * (2 * row + WORK_PER_ENTRY) + self.batch * (3 * row + WORK_PER_KEY)
+        return shape.entries * (2 * row + WORK_PER_ENTRY) + self.batch * (4 * row + WORK_PER_KEY)
 
     def __str__(self) -> str:
         shape = self.shape

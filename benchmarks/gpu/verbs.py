@@ -1,4 +1,4 @@
-"""The table's verbs at a point."""
+"""The verbs at a point: the cache's `get_many`, and those of the table below it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from benchmarks.gpu.plan import Point
 from benchmarks.gpu.session import Session, WrongResult
 from predis_core.table.interface import Keys
 
+GET = "get_many"
+GET_TENSORS = "get_many, tensors of torch"
 LOOKUP = "lookup"
 FETCH = "fetch"
 CONTAINS = "contains"
@@ -26,13 +28,18 @@ class Queries:
 
     Attributes:
         batches: `BATCHES` of int64[batch] of the device.
-        out: float32[batch, dim] of the device, where rows go.
+        given: the same, of each library that there is, by what `get_many` of it is called.
+        out: float32[batch, dim] of the device, where rows of the table go.
     """
 
     def __init__(self, filled: Filled, point: Point) -> None:
         self.filled = filled
         self.point = point
         self.batches = [filled.queries(point) for _ in range(BATCHES)]
+        self.given = {GET: self.batches}
+        torch = filled.session.torch
+        if torch is not None:
+            self.given[GET_TENSORS] = [torch.from_dlpack(keys) for keys in self.batches]
         self.out = filled.room(point.batch)
 
     def over(self, call: Callable[[Any], object], items: list[Any] | None = None) -> Any:
@@ -42,23 +49,31 @@ class Queries:
 
 
 def check(queries: Queries) -> None:
-    """Look whether a fetch finds what it should, and copies the rows of these keys.
+    """Look whether cache and table find what they should, and copy the rows of these keys.
 
     Raises:
         WrongResult: if not.
     """
-    point, keys, out = queries.point, queries.batches[0], queries.out
-    found = queries.filled.table.fetch(Keys(keys), 0, out, zero=True)
-    wrong = int((found & (out != numbers_of(keys)[:, None]).any(axis=1)).sum())
-    ratio = float(found.sum()) / point.batch
-    deviation = np.sqrt(point.hit_ratio * (1 - point.hit_ratio) / point.batch)
-    if wrong or abs(ratio - point.hit_ratio) > 5 * deviation:
-        raise WrongResult(f"{point}: {wrong} wrong rows, hit ratio {ratio:.3f}")
+    point, keys, out, filled = queries.point, queries.batches[0], queries.out, queries.filled
+    asarray = filled.session.cupy.from_dlpack
+    found = {FETCH: (out, filled.table.fetch(Keys(keys), 0, out, zero=True))}
+    for what, batches in queries.given.items():
+        rows, hit = filled.cache.get_many(batches[0])
+        found[what] = asarray(rows), asarray(hit)
+    for what, (rows, hit) in found.items():
+        wrong = int((hit & (rows != numbers_of(keys)[:, None]).any(axis=1)).sum())
+        ratio = float(hit.sum()) / point.batch
+        deviation = np.sqrt(point.hit_ratio * (1 - point.hit_ratio) / point.batch)
+        if wrong or abs(ratio - point.hit_ratio) > 5 * deviation:
+            raise WrongResult(f"{what}: {point}: {wrong} wrong rows, hit ratio {ratio:.3f}")
 
 
 def measure_reads(session: Session, queries: Queries) -> None:
-    """Measure what looks keys up; a batch goes to `queries.out`."""
+    """Measure what looks keys up: `get_many` makes its own rows, `fetch` has `queries.out`."""
     table, point, out = queries.filled.table, queries.point, queries.out
+    for what, batches in queries.given.items():
+        get = queries.over(queries.filled.cache.get_many, batches)
+        session.measure(what, point, point.batch, get)
     for what, call in (
         (LOOKUP, lambda keys: table.lookup(Keys(keys), 0)),
         (FETCH, lambda keys: table.fetch(Keys(keys), 0, out, zero=True)),

@@ -22,7 +22,7 @@ from benchmarks.gpu.limits import COPY, GATHER_LINES, LINES
 from benchmarks.gpu.others import ON_THE_CPU, SELECT, SORTED, SORTED_TORCH, TAKE
 from benchmarks.gpu.plan import Plan, Point, Shape, star
 from benchmarks.gpu.report import BEGIN, END, tables_of
-from benchmarks.gpu.session import Row, Session, Skipped
+from benchmarks.gpu.session import Row, Session, Skipped, WrongResult
 from benchmarks.gpu.timing import Deadline, Stopwatch, Timing
 from predis_core.errors import DeviceError
 from predis_core.table.cuda import launch
@@ -49,18 +49,26 @@ TINY = Plan(
     fill=100,
     wait=1 << 12,
 )
-READS = ["lookup", "fetch", "contains"]
+READS = ["get_many", "get_many, tensors of torch", "lookup", "fetch", "contains"]
 
 
 class Tensor(np.ndarray[Any, np.dtype[Any]]):
-    """A tensor of torch: an array that knows what the benchmark calls."""
+    """A tensor of torch on the GPU: an array that knows what the benchmark calls."""
+
+    def __dlpack_device__(self) -> tuple[int, int]:  # type: ignore[override]
+        return 2, 0
+
+    def __dlpack__(self, **_: Any) -> Any:
+        return self.view(Array)
 
     def clamp_(self, max: int) -> Tensor:
         np.minimum(self, max, out=self)
         return self
 
 
+Tensor.__module__ = "torch"
 TORCH = SimpleNamespace(
+    cuda=SimpleNamespace(current_stream=lambda number: SimpleNamespace(cuda_stream=7)),
     __version__="2.11",
     from_dlpack=lambda given: given.view(Tensor),
     index_select=lambda rows, axis, at, out: np.take(rows, at, axis=axis, out=out),
@@ -112,7 +120,7 @@ def test_the_whole_command_measures_and_writes(
     assert [row["what"] for row in found["rows"]] == [
         COPY, LINES,
         *READS, TAKE, SELECT, SORTED, SORTED_TORCH,
-        *2 * [calls.QUEUED, calls.WAITED],
+        *2 * [how + what for what in (*READS[:2], "fetch") for how in (calls.QUEUED, calls.WAITED)],
         *READS,
         *READS, TAKE, SELECT, SORTED, SORTED_TORCH,
         verbs.INSERT, verbs.INSERT, verbs.DELETE, verbs.DELETE,
@@ -138,10 +146,11 @@ def test_without_torch_the_rest_is_measured(
     found = json.loads(files[0].read_text())
     names = {row["what"] for row in found["rows"]}
     assert {TAKE, SORTED} < names
-    assert not {SELECT, SORTED_TORCH} & names
+    assert {verbs.GET, calls.GOT} < names
+    assert not {SELECT, SORTED_TORCH, verbs.GET_TENSORS, calls.WAITED + verbs.GET_TENSORS} & names
     assert found["environment"]["torch"] is None
     standings = {aim["what"]: aim["standing"] for aim in found["aims"]}
-    assert standings["fetch ≥ 80 % of torch.index_select"] == "not measured"
+    assert standings["get_many ≥ 80 % of torch.index_select"] == "not measured"
 
 
 def test_what_there_is_no_time_for_is_left_out_and_listed(
@@ -240,7 +249,7 @@ def test_a_table_that_finds_something_else_is_not_measured(
     numbers_of = filled.numbers_of
     monkeypatch.setattr(filled, "numbers_of", lambda keys: numbers_of(keys) + 1)
     assert command() == 1
-    message = f"gpu-bench: {CENTRE}: 32 wrong rows, hit ratio 1.000\n"
+    message = f"gpu-bench: fetch: {CENTRE}: 32 wrong rows, hit ratio 1.000\n"
     assert capsys.readouterr().err == message
     assert not files[0].exists()
     assert "old" in files[1].read_text()
@@ -301,11 +310,15 @@ def test_waits_are_counted_or_left_open(fake: Any, monkeypatch: pytest.MonkeyPat
         calls.count_waits(session, queries)
         assert session.waits == 0
 
-        on_the_device, queries.out = queries.out, np.zeros(queries.out.shape, np.float32)
+        given, queries.given = queries.given, {"keys of the host": [_on_the_host(queries)]}
         calls.count_waits(session, queries)
-        assert session.waits == 1
+        assert session.waits == 2  # for rows and for the mask
 
-        queries.out = on_the_device
+        queries.given = {**given, **queries.given}
+        calls.count_waits(session, queries)
+        assert session.waits == 2
+
+        queries.given = given
         monkeypatch.setattr(Event, "done", True)
         monkeypatch.setattr(calls, "_LEAST", 0.0)
         calls.count_waits(session, queries)
@@ -318,13 +331,35 @@ def test_waits_are_counted_or_left_open(fake: Any, monkeypatch: pytest.MonkeyPat
         session.deadline = deadline
         monkeypatch.setattr(calls, "_LEAST", 1e9)
         calls.count_waits(session, queries)
-    assert session.waits is None
-    assert session.skipped[-1].why == "the device was too fast to be behind its host"
+        assert session.waits is None
+        assert session.skipped[-1].why == "the device was too fast to be behind its host"
+
+        queries.given = {"keys of the host": [_on_the_host(queries)]}
+        calls.count_waits(session, queries)
+        assert session.waits == 2
+
+
+def _on_the_host(queries: verbs.Queries) -> Any:
+    return np.array(queries.batches[0].view(np.ndarray))
+
+
+def test_a_wrong_row_of_the_cache_is_told(fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    with fake.cuda.Device(0):
+        queries = verbs.Queries(filled.Filled(_session(fake), CENTRE.shape), CENTRE)
+        verbs.check(queries)
+        get_many = queries.filled.cache.get_many
+        monkeypatch.setattr(
+            queries.filled.cache,
+            "get_many",
+            lambda keys: (get_many(keys)[0] + 1, get_many(keys)[1]),
+        )
+        with pytest.raises(WrongResult, match=r"^get_many: .* 32 wrong rows, hit ratio 1"):
+            verbs.check(queries)
 
 
 def _rows(**seconds: float) -> list[Row]:
     """The rows of the aims, each with what its median is."""
-    names = {"lookup": verbs.LOOKUP, "fetch": verbs.FETCH, "insert": verbs.INSERT, "select": SELECT}
+    names = {"lookup": verbs.LOOKUP, "get": verbs.GET, "insert": verbs.INSERT, "select": SELECT}
     n = CENTRE.batch
     rows = [
         Row(names[name], CENTRE, Timing((taken,) * 3), n)
@@ -333,22 +368,22 @@ def _rows(**seconds: float) -> list[Row]:
     ]
     half = replace(CENTRE, shape=replace(CENTRE.shape, load=0.5))
     rows += [
-        Row(name, half, Timing((seconds["half"],) * 3), n) for name in (verbs.LOOKUP, verbs.FETCH)
+        Row(name, half, Timing((seconds["half"],) * 3), n) for name in (verbs.LOOKUP, verbs.GET)
     ]
     call = replace(CENTRE, batch=1_000)
-    return [*rows, Row(calls.WAITED, call, Timing((seconds["call"],) * 3), 1, "calls")]
+    return [*rows, Row(calls.GOT, call, Timing((seconds["call"],) * 3), 1, "calls")]
 
 
 def test_aims_are_met_or_missed_by_their_figures(fake: Any) -> None:
     session, one = _session(fake), CENTRE.batch / 5e9
-    session.rows = _rows(lookup=one, fetch=one, insert=one, select=0.9 * one, half=one, call=2e-5)
+    session.rows = _rows(lookup=one, get=one, insert=one, select=0.9 * one, half=one, call=2e-5)
     session.waits = 0
     assert [(aim.figure, aim.standing) for aim in aims_of(session)] == [
         ("5.00 G/s", "met"), ("90.0%", "met"), ("5.00 G/s", "met"), ("0.0%", "met"),
         ("20.0 µs", "met"), ("0 waits", "met"),
     ]  # fmt: skip
     session.rows = _rows(
-        lookup=2 * one, fetch=one, insert=8 * one, select=0.5 * one, half=one, call=3e-5
+        lookup=2 * one, get=one, insert=8 * one, select=0.5 * one, half=one, call=3e-5
     )
     session.waits = 1
     assert [(aim.figure, aim.standing) for aim in aims_of(session)] == [
