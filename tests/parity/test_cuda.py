@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis.stateful import run_state_machine_as_test
+from hypothesis import strategies as st
+from hypothesis.stateful import initialize, precondition, rule, run_state_machine_as_test
 
 from predis_core import policies
 from predis_core.policies import Policy
@@ -17,9 +19,23 @@ from predis_core.table.cuda.referenced import ReferencedTable
 from predis_core.table.cuda.table import GpuTable
 from predis_core.table.interface import Keys
 from predis_core.table.layout import Layout
-from tests.parity.test_tables import SCALARS, VECTORS, Case, Tables, long_run
+from tests.parity.test_tables import (
+    BATCH,
+    CAPACITY,
+    REGION,
+    SCALARS,
+    SEED,
+    VECTORS,
+    Batch,
+    Case,
+    Tables,
+    long_run,
+    some_batch,
+    step,
+)
 from tests.support.counterparts import counterpart
 from tests.support.depth import DEPTH, search
+from tests.support.dumps import assert_same
 from tests.support.policies import NARROW, NRU, VALUED, WIDE
 
 AUTO = policies.get("auto")
@@ -61,12 +77,50 @@ class GpuTables(Tables):
     scheduler = 0
     device: Any = None
 
+    @initialize(
+        capacities=st.lists(CAPACITY, min_size=1, max_size=3),
+        seed=SEED,
+        scheduler=st.integers(0, 2**20),
+    )
+    def build(self, capacities: list[int], seed: int, scheduler: int | None = None) -> None:
+        if scheduler is not None:
+            self.scheduler = scheduler
+        super().build(capacities, seed)
+
     def under_test(self, layout: Layout, seed: int) -> Any:
         row = None if self.case.dtype is None else np.dtype(self.case.dtype)
         device = self.device or HostDevice(self.scheduler, counterpart("g++"))
         given = auto(self.case.policy, *self.case.reserved) if self.case.reserved else None
         kind = SteppedReferencedTable if self.codec.has_refs else SteppedTable
         return kind(device, layout, given or self.case.policy, seed, row)
+
+    def reschedule(self, scheduler: int) -> None:
+        """Have what is launched from now on be under another seed of the scheduler."""
+        self.table._device._seed = scheduler  # of programs that are yet to be loaded
+        for kernels in self.table._programs.values():
+            kernels._seeds = itertools.count(scheduler * 1_000_003)
+
+    @precondition(lambda self: self.case.values)
+    @rule(batch=BATCH, region=REGION, zero=st.booleans())
+    def fetch(self, batch: Batch, region: int, zero: bool) -> None:
+        """Rows and mask at once, which the reference does not offer."""
+        region, keys = self.keys(batch, region)
+        rows, expected = (self.room(len(keys.words)) for _ in range(2))
+        hit = self.reference.lookup(keys, self.now, out=expected, region=region) >= 0
+        if zero:
+            expected[~hit] = 0
+        found = self.table.fetch(keys, self.now, rows, zero=zero, region=region)
+        assert_same(hit, found, "hits")
+        assert_same(expected, rows, "rows")
+
+    @rule(batch=BATCH, region=REGION)
+    def misses(self, batch: Batch, region: int) -> None:
+        """Which positions have none, compacted by the table under test."""
+        region, keys = self.keys(batch, region)
+        found = self.both("contains", keys, self.now, region=region)
+        device = self.table._device
+        places, count = map(device.give, self.table.misses(device.take(found, np.bool_)))
+        assert_same(np.flatnonzero(~found), places[: count[0]], "misses")
 
 
 def machine(case: Case, **attributes: Any) -> type[GpuTables]:
@@ -84,12 +138,19 @@ def test_long_runs_agree_with_the_reference(case: Case) -> None:
         long_run(machine(case, scheduler=seed)(), seed)
 
 
-def test_no_schedule_of_a_hundred_makes_a_difference() -> None:
-    """Of the policy that uses all that the contract offers, with values."""
-    tables = machine(Case(WIDE, "int64", SCALARS))()
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_no_schedule_of_a_hundred_makes_a_difference(case: Case) -> None:
+    """Each goes on where the one before it stopped, so that most of them find the sets full."""
+    tables, rng = machine(case)(), np.random.default_rng(1)
+    tables.build([33, 70], 1)
     for seed in range(100 * DEPTH):
-        tables.scheduler = seed
-        long_run(tables, seed % 25, steps=8)
+        tables.reschedule(seed)
+        for _ in range(3):
+            step(tables, rng)
+        if case.values is not None:
+            tables.fetch(some_batch(rng), int(rng.integers(2)), bool(rng.integers(2)))
+        tables.misses(some_batch(rng), int(rng.integers(2)))
+        tables.same()
 
 
 class Mutant(HostDevice):

@@ -373,40 +373,45 @@ def test_long_runs_agree_with_the_reference(case: Case) -> None:
 
 def long_run(tables: Tables, seed: int, steps: int = 100) -> None:
     """Tell both tables so many things that a seed names, and compare them after each."""
-    case, rng = tables.case, np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     tables.build([int(rng.integers(1, 60)), int(rng.integers(20, 100))], seed)
     for _ in range(steps):
-        batch, region, chance = some_batch(rng), int(rng.integers(2)), rng.random(4) < 0.25
-        verb = rng.choice(VERBS, p=(0.3, 0.36, 0.1, 0.1, 0.06, 0.08))
-        if verb == "lookup":
-            tables.lookup(batch, region, out=bool(chance[0]), count=not chance[1])
-        elif verb == "insert":
-            tables.insert(
-                batch,
-                region,
-                some_of(rng, 6, 0.5),
-                some_of(rng, 2, 0.1),
-                absent_only=bool(chance[0]),
-                guess=bool(chance[1]),
-                wanted=bool(chance[2]),
-                cost=3 if chance[3] else None,
-            )
-        elif verb == "delete":
-            tables.delete(batch, region, wanted=bool(chance[0]))
-        elif verb == "pin" and (chance[0] or len(tables.pinned) < 3):
-            tables.pin(batch, region)
-        elif verb == "pin":
-            tables.unpin(int(rng.integers(9)))
-        elif verb == "ask":
-            tables.ask(batch, region, str(rng.choice(("contains", "touch", "deadlines"))))
-        elif chance[0]:
-            tables.export(region)
-        elif case.reserved and chance[1]:
-            tables.switch(int(rng.integers(3)))
-        elif case.policy.parameters:
-            tables.set_parameters(int(rng.integers(1, 50)))
-        tables.wait(int(rng.integers(3)))
-        tables.same()
+        step(tables, rng)
+
+
+def step(tables: Tables, rng: np.random.Generator) -> None:
+    """Tell both tables something, and compare them."""
+    batch, region, chance = some_batch(rng), int(rng.integers(2)), rng.random(4) < 0.25
+    verb = rng.choice(VERBS, p=(0.3, 0.36, 0.1, 0.1, 0.06, 0.08))
+    if verb == "lookup":
+        tables.lookup(batch, region, out=bool(chance[0]), count=not chance[1])
+    elif verb == "insert":
+        tables.insert(
+            batch,
+            region,
+            some_of(rng, 6, 0.5),
+            some_of(rng, 2, 0.1),
+            absent_only=bool(chance[0]),
+            guess=bool(chance[1]),
+            wanted=bool(chance[2]),
+            cost=3 if chance[3] else None,
+        )
+    elif verb == "delete":
+        tables.delete(batch, region, wanted=bool(chance[0]))
+    elif verb == "pin" and (chance[0] or len(tables.pinned) < 3):
+        tables.pin(batch, region)
+    elif verb == "pin":
+        tables.unpin(int(rng.integers(9)))
+    elif verb == "ask":
+        tables.ask(batch, region, str(rng.choice(("contains", "touch", "deadlines"))))
+    elif chance[0]:
+        tables.export(region)
+    elif tables.case.reserved and chance[1]:
+        tables.switch(int(rng.integers(3)))
+    elif tables.case.policy.parameters:
+        tables.set_parameters(int(rng.integers(1, 50)))
+    tables.wait(int(rng.integers(3)))
+    tables.same()
 
 
 CHUNKED = [Case(policies.get("s3fifo"), keys, OBJECTS) for keys in ("any", "int64")]
