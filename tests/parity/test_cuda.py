@@ -153,6 +153,21 @@ def test_no_schedule_of_a_hundred_makes_a_difference(case: Case) -> None:
         tables.same()
 
 
+class BesideTheCpu(GpuTables):
+    """The CPU's table in the reference's place; with no values, as its own tests compile it."""
+
+    def build(self, capacities: list[int], seed: int, scheduler: int | None = None) -> None:
+        super().build(capacities, seed, scheduler)
+        self.reference: Any = Tables.under_test(self, self.layout, self.seed)
+
+
+@pytest.mark.parametrize("name", policies.names())
+def test_every_policy_agrees_with_the_table_on_the_cpu(name: str) -> None:
+    tables = type("Tables", (BesideTheCpu,), {"case": Case(policies.get(name), "int64", None)})
+    for seed in range(3 * DEPTH):
+        long_run(tables(), seed)
+
+
 class Mutant(HostDevice):
     """A device whose program has a fault: one piece of its text is another."""
 
