@@ -23,11 +23,13 @@ from predis_core.table.cuda import (
     table,
 )
 from predis_core.table.cuda.source import source
+from predis_core.table.layout import record_of
 from tests.support.counterparts import nvrtc_counterpart
-from tests.support.policies import NARROW, NRU, WIDE
+from tests.support.policies import NARROW, NRU, VALUED, WIDE
 
 ARCHITECTURES = ("sm_80", "sm_90", "sm_100")
-# Every policy with rows of one width; widths that are copied in other units; keys with idents.
+# Every policy with rows of one width; widths that are copied in other units, 8 bytes of scalars
+# among them; keys with idents; a policy that is told of values.
 CASES = [
     *((policies.get(name), 256, False) for name in policies.names()),
     (WIDE, 12, False),
@@ -35,6 +37,7 @@ CASES = [
     (NRU, 6, False),
     (policies.get("lru"), 3, False),
     (WIDE, 256, True),
+    (VALUED, 8, True),
 ]
 LAUNCHED = {
     name
@@ -47,7 +50,18 @@ LAUNCHED = {
     ("policy", "row_bytes", "has_idents"), CASES, ids=lambda each: getattr(each, "name", each)
 )
 def test_every_kernel_and_policy_compiles(policy: Policy, row_bytes: int, has_idents: bool) -> None:
-    compiler, text = nvrtc_counterpart(), source(policy, row_bytes, has_idents=has_idents)
+    compile_everywhere(source(policy, row_bytes, has_idents=has_idents))
+
+
+def test_a_policy_of_a_choice_compiles_with_the_records_of_all() -> None:
+    lru, s3fifo = map(policies.get, ("lru", "s3fifo"))
+    record = record_of(policies.auto(lru, s3fifo))
+    assert record.stride > record_of(lru).stride
+    compile_everywhere(source(lru, 8, record))
+
+
+def compile_everywhere(text: str) -> None:
+    compiler = nvrtc_counterpart()
     kernels = re.findall(r"^KERNEL\((\w+)\)", text, re.MULTILINE)
     assert set(kernels) == LAUNCHED
     for architecture in ARCHITECTURES:
