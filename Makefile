@@ -37,7 +37,7 @@ DRIFT_ARGS ?=
 # For a machine with a GPU and no network: its Python and system, and what is carried to it.
 GPU_VERSION   ?= 3.12
 GPU_PLATFORMS ?= manylinux_2_28_x86_64 manylinux_2_17_x86_64 manylinux2014_x86_64
-GPU_NEEDS     ?= numpy numba msgspec pluggy pytest pytest-timeout hypothesis
+GPU_NEEDS     ?= numpy numba msgspec pluggy pytest pytest-timeout hypothesis nvidia-cuda-nvrtc
 GPU_WHEELS    := build/gpu-wheels
 GPU_ENV       := build/gpu
 # Where there is such an environment, gpu-test and gpu-bench use it; elsewhere .venv.
@@ -83,8 +83,11 @@ instructions: $(STAMP) ## count the instructions of every verb under valgrind; o
 compare-policies: $(STAMP) ## every policy beside libcachesim's, on TRACES=DIR; tables and plots into docs/explanation
 	@$(BIN)/python -m benchmarks.eviction $(if $(TRACES),--traces "$(TRACES)") $(COMPARE_ARGS)
 
-.PHONY: help setup demo test lint format bench instructions compare-policies compare-prefetch \
-    compare-drift soak gpu-wheels gpu-env gpu-test gpu-bench docs clean
+compare-prefetch: $(STAMP) ## lru with prefetch beside lru without, on TRACES=DIR (half an hour a million requests)
+	@$(BIN)/python -m benchmarks.prefetch --traces "$(TRACES)" $(COMPARE_ARGS)
+
+compare-drift: $(STAMP) ## drift on streams that change and that do not, beside other detectors; a page in docs/explanation
+	@$(BIN)/python -m benchmarks.drift $(DRIFT_ARGS)
 
 soak: $(STAMP) ## SOAK_STEPS (100,000) of the state machine; threads, SOAK_SECONDS (60) for each case
 	@SOAK_SECONDS=$(SOAK_SECONDS) SOAK_STEPS=$(SOAK_STEPS) \
