@@ -12,6 +12,7 @@ from predis_core import Cache
 from predis_core.errors import DeviceError
 from predis_core.table.cuda.launch import CupyDevice
 from predis_core.table.cuda.shared import SharedGpuTable
+from tests.support.pages import read, snippets
 
 pytestmark = pytest.mark.gpu
 N = 100_000
@@ -37,6 +38,15 @@ def rows_of(keys: Any) -> Any:
 
 def test_auto_finds_the_gpu(cupy: Any) -> None:
     assert isinstance(opened()._table, SharedGpuTable)
+
+
+def test_the_snippet_of_the_readme_runs_unchanged(
+    cupy: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names: dict[str, Any] = {}
+    exec(snippets(read("README.md"))[0], names)
+    assert capsys.readouterr().out.splitlines() == ["[True, False]", "3", "Ada"]
+    assert isinstance(names["cache"]._table, SharedGpuTable)
 
 
 def test_arrays_of_cupy_stay_there(cupy: Any) -> None:
