@@ -157,11 +157,12 @@ class Cache(
     # ------------------------------------------------------------------ the batch face
 
     def get_many(self, keys: Any, *, out: Any = None) -> tuple[Any, Bools]:
-        """Look up a batch of keys.
+        """Look up a batch of keys; with those that lie on the GPU, this does not wait for it.
 
         Args:
             keys: n keys: an array, a tensor or a sequence; in every method of a batch, those that
-                lie on the cache's GPU lead to arrays of their library there.
+                lie on the cache's GPU lead to arrays of their library there (over a tier by way
+                of the host, which waits).
             out: for Rows, an array or tensor [n, *shape] of the cache's dtype to write into; for
                 Blobs(), a `Packed` to fill.
 
@@ -194,6 +195,9 @@ class Cache(
         self, keys: Any, values: Any, *, ttl: TTL = None, return_evicted: bool = False
     ) -> Bools | tuple[Bools, Evicted]:
         """Store a batch of entries; of equal keys the last one wins.
+
+        With keys or values that lie on the GPU, this waits for it only for `return_evicted`, for
+        removal listeners, and while ids are being loaded.
 
         Args:
             keys: n keys.
@@ -234,18 +238,24 @@ class Cache(
         return stored, Evicted(gone.keys, gone.values)
 
     def contains_many(self, keys: Any) -> Bools:
-        """Return which of n keys are present (bool[n]); neither counts nor notes a use."""
+        """Return which of n keys are present (bool[n]); neither counts nor notes a use.
+
+        With keys that lie on the GPU, this does not wait for it.
+        """
         return self._table.contains(self._encode(keys), self._clock.monotonic())
 
     def touch_many(self, keys: Any) -> Bools:
         """Note the use of n keys as a lookup would; return which are present (bool[n]).
 
-        Their time to live goes on as it was.
+        Their time to live goes on as it was. Keys that lie on the GPU are not waited for.
         """
         return self._table.touch(self._encode(keys), self._clock.monotonic())
 
     def delete_many(self, keys: Any) -> Bools:
-        """Remove n keys; return which were present (bool[n])."""
+        """Remove n keys; return which were present (bool[n]).
+
+        With keys that lie on the GPU, this waits for it only as `set_many` does.
+        """
         return self._deleted(self._encode(keys)).deleted
 
     def _deleted(self, batch: Keys, want_removed: bool = False) -> Deleted:
@@ -276,6 +286,8 @@ class Cache(
         missing: Literal["raise", "mask"] = "raise",
     ) -> Any:
         """Look up a batch of keys and load what is missing, each id once in the whole process.
+
+        With keys that lie on the GPU, this waits for it to tell which are missing.
 
         Args:
             keys: n keys.
