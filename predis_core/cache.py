@@ -196,8 +196,8 @@ class Cache(
     ) -> Bools | tuple[Bools, Evicted]:
         """Store a batch of entries; of equal keys the last one wins.
 
-        With keys or values that lie on the GPU, this waits for it only for `return_evicted`, for
-        removal listeners, and while ids are being loaded.
+        With keys that lie on the GPU, this waits for it only for `return_evicted`, for removal
+        listeners, and while ids are being loaded.
 
         Args:
             keys: n keys.
