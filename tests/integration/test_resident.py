@@ -13,9 +13,23 @@ import pytest
 
 import predis_core as predis
 from predis_core import Cache
-from predis_core.errors import CacheClosed, KeyKindError, MissingKeys, ValueShapeError
+from predis_core.errors import (
+    CacheClosed,
+    DeviceError,
+    KeyKindError,
+    MissingKeys,
+    ValueShapeError,
+)
 from predis_core.table.cuda.launch import CupyDevice
-from tests.support.cupy import LAUNCHES, WAITS, Array, Stream
+from tests.support.cupy import (
+    LAUNCHES,
+    WAITS,
+    Array,
+    Event,
+    MemoryIsOut,
+    RuntimeFailure,
+    Stream,
+)
 from tests.support.cupy import Device as Gpu
 from tests.support.gpu import put_cupy_in_place
 from tests.support.libraries import STREAM_OF_TORCH, Lent, library, on_gpu
@@ -426,3 +440,56 @@ class Plugin:
     def predis_observers(self, cache):
         return [Observer()]
 """
+
+
+@pytest.mark.parametrize("verb", ["get_many", "set_many", "get_or_load_many", "touch_many"])
+@pytest.mark.parametrize("what", ["memory", "event", "lend"])
+def test_a_gpu_that_fails_in_the_midst_of_arrays_says_so(
+    cache: Cache[Any, Any], monkeypatch: pytest.MonkeyPatch, cupy: Any, verb: str, what: str
+) -> None:
+    keys = Lent(on_gpu(np.arange(4, dtype=np.int32)))
+    call = getattr(cache, verb)
+    values: dict[str, list[Any]] = {
+        "set_many": [on_gpu(np.ones(4))],
+        "get_or_load_many": [lambda ids: ids * 1.0],
+    }
+    arguments: list[Any] = [keys, *values.get(verb, [])]
+
+    def fail(*_: Any, **__: Any) -> Any:
+        raise (MemoryIsOut("used") if what == "memory" else RuntimeFailure("gone"))
+
+    with monkeypatch.context() as patch:
+        if what == "event":
+            patch.setattr(Event, "record", fail)
+        elif what == "lend":
+            patch.setattr(cupy, "from_dlpack", fail)
+        else:
+            patch.setattr(Array, "astype", fail)
+        said = "has no room for the arrays of a batch left" if what == "memory" else "the GPU did"
+        with pytest.raises(DeviceError, match=said):
+            call(*arguments)
+    call(*arguments)  # it was not lost after all
+
+
+ODD = {
+    "<U4": ["a", "bcde", "", "ü"],
+    "S3": [b"a", b"bcd", b"", b"x"],
+    "datetime64[s]": np.arange(4).astype("datetime64[s]"),
+    ">i4": np.arange(4, dtype=">i4"),
+    "record": np.array([(1, 2.0), (3, 4.0), (5, 6.0), (7, 8.0)], [("a", "i4"), ("b", "f8")]),
+}
+
+
+@pytest.mark.parametrize("dtype", ODD)
+def test_rows_of_which_the_gpu_has_no_arrays_are_rows_like_others(dtype: str) -> None:
+    rows = np.asarray(ODD[dtype], None if dtype == "record" else dtype)
+    store = predis.Rows(rows.dtype)
+    with Cache[Any, Any](100, value=store, policy="lru", device="cuda:0") as cache:
+        assert cache.set_many([1, 2, 3], rows[:3]).all()
+        found, hit = cache.get_many([3, 1, 9, 2])
+        assert hit.tolist() == [True, True, False, True]
+        assert found[hit].tolist() == rows[[2, 0, 1]].tolist()
+        loaded = cache.get_or_load_many([4, 1], lambda ids: rows[3:])
+        assert loaded.tolist() == rows[[3, 0]].tolist()
+        cache.resize(50)
+        assert cache.get_many([4])[0].tolist() == rows[3:].tolist()

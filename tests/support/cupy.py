@@ -170,6 +170,8 @@ def _as_array(given: Any) -> Array:
     _need_device()
     if isinstance(given, Array):
         return given
+    if given.dtype.kind not in "biufc" or not given.dtype.isnative:  # as CuPy does
+        raise ValueError(f"Unsupported dtype {given.dtype}")
     taken = _aligned(given.size, given.dtype, 0).reshape(given.shape)
     taken[...] = given
     return taken

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -69,10 +69,19 @@ class Exchange:
     Args:
         cupy: the module.
         number: of the GPU.
+        failures: what CuPy raises if the GPU is lost, or has no memory left.
+        failed: returns the error for one of them, and for what there was no room.
     """
 
-    def __init__(self, cupy: Any, number: int) -> None:
+    def __init__(
+        self,
+        cupy: Any,
+        number: int,
+        failures: tuple[type[Exception], ...],
+        failed: Callable[[str, Exception], DeviceError],
+    ) -> None:
         self._cupy, self._number = cupy, number
+        self._failures, self._failed = failures, failed
         self._mine = threading.local()
         self._lent: deque[tuple[Any, list[Any]]] = deque()
         self._turn = threading.Lock()
@@ -90,6 +99,8 @@ class Exchange:
             try:
                 has_dlpack = hasattr(array, "__dlpack__")
                 taken = (cupy.from_dlpack if has_dlpack else cupy.asarray)(array)
+            except self._failures:
+                raise
             except (TypeError, ValueError, RuntimeError, BufferError) as cause:
                 raise error(f"{field}: cannot be read on the GPU: {cause}") from cause
             if library_of(array) != "torch":
@@ -112,22 +123,29 @@ class Exchange:
 
         That is PyTorch's current stream for its tensors, else CuPy's. What other libraries lend
         within is held until the work on it is done; nobody waits for that.
+
+        Raises:
+            DeviceError: if the GPU is lost, or its memory does not do.
         """
-        self._let_go()
-        stream = self._stream_of(array)
         before = getattr(self._mine, "borrowed", None)
         borrowed: list[Any] = []
         self._mine.borrowed = borrowed
         try:
-            with self._cupy.cuda.Device(self._number), stream or nullcontext():
-                yield
+            self._let_go()
+            stream = self._stream_of(array)
+            try:
+                with self._cupy.cuda.Device(self._number), stream or nullcontext():
+                    yield
+            finally:
+                if borrowed:
+                    with self._cupy.cuda.Device(self._number):
+                        event = self._cupy.cuda.Event(disable_timing=True)
+                        event.record(stream or self._cupy.cuda.get_current_stream())
+                    self._lent.append((event, borrowed))
+        except self._failures as error:
+            raise self._failed("room for the arrays of a batch", error) from error
         finally:
             self._mine.borrowed = before
-            if borrowed:
-                with self._cupy.cuda.Device(self._number):
-                    event = self._cupy.cuda.Event(disable_timing=True)
-                    event.record(stream or self._cupy.cuda.get_current_stream())
-                self._lent.append((event, borrowed))
 
     def _let_go(self) -> None:
         """Forget what was lent and has been read by now."""

@@ -128,7 +128,6 @@ class CupyDevice:
             )
         self.number = number
         self._gpu = cupy.cuda.Device(number)
-        self.exchange: Exchange | None = Exchange(cupy, number)
         self._latest = 0
         self._done: Any = None
         self._architecture = f"sm_{self._gpu.compute_capability}"
@@ -137,6 +136,7 @@ class CupyDevice:
             cupy.cuda.runtime.CUDARuntimeError,
             cupy.cuda.driver.CUDADriverError,
         )
+        self.exchange: Exchange | None = Exchange(cupy, number, self._failures, self._failed)
 
     def zeros(self, count: int, dtype: Any) -> Any:
         """See `device.Device`; raises `DeviceError` if the memory does not do."""
@@ -156,6 +156,8 @@ class CupyDevice:
 
     def take(self, array: Any, dtype: Any) -> Any:
         """See `device.Device`; an array of the host is copied before this returns."""
+        if not self.holds(array):  # as bytes: CuPy has fewer dtypes than NumPy
+            array = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
         try:
             with self._gpu:
                 array = self._cupy.ascontiguousarray(self._cupy.asarray(array))
