@@ -10,8 +10,6 @@ Credit grows with success, as a window of TCP does while it starts slowly (Jacob
 bounded, and with it what a change of the workload can waste. Who has none left is not loaded for,
 but its proposals are noted and compared with what is asked for (*shadows*): each one that would
 have been used earns a little, each that would not costs as much more as keeps to the precision.
-Shadows are optimists, for they take no room and are never late: where what is loaded comes true far
-less often than they say, they count for less.
 
 The arithmetic is in `kernels`, for a credit changes with each guess.
 """
@@ -25,22 +23,16 @@ SHADOW = 0.25
 """What a shadow earns, and a late guess beyond its cost: four that would have been used pay for one
 guess."""
 
-LEFT, REWARD, PENALTY, MOST, TRUST, WORDS = range(6)
+LEFT, REWARD, PENALTY, MOST, WORDS = range(5)
 """Words of a credit, float64: what is left, what a used guess and a shadow that was not used change
-it by, what there may be at most, and the share of its guesses that came true, of late."""
-
-LEAST_TRUST = 1 / 16
-"""What a shadow counts for at least, or who was wrong for long could never show otherwise."""
-
-MEMORY = 64
-"""Guesses over which `TRUST` is taken."""
+it by, and what there may be at most."""
 
 
-def opening(precision: float, most: float) -> tuple[float, float, float, float, float]:
+def opening(precision: float, most: float) -> tuple[float, float, float, float]:
     """Return the words of a credit at first.
 
     Args:
         precision: the share of guesses, above 0 and below 1, that have to be used.
         most: what there may be at most.
     """
-    return min(FIRST, most), 1 / precision, SHADOW * precision / (1 - precision), most, 1.0
+    return min(FIRST, most), 1 / precision, SHADOW * precision / (1 - precision), most

@@ -11,16 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from predis_core.prefetch.credit import (
-    LEAST_TRUST,
-    LEFT,
-    MEMORY,
-    MOST,
-    PENALTY,
-    REWARD,
-    SHADOW,
-    TRUST,
-)
+from predis_core.prefetch.credit import LEFT, MOST, PENALTY, REWARD, SHADOW
 from predis_core.prefetch.credit import WORDS as CREDIT_WORDS
 from predis_core.prefetch.outcomes import (
     LATE,
@@ -180,13 +171,6 @@ def _need(amounts, loads):
         amounts[WASTED] /= 2
 
 
-@inlined
-def _trusted(amounts, credit):
-    """What a shadow counts for: all, unless less than half of what should come true did."""
-    share = 2.0 * amounts[credit + TRUST] * amounts[credit + REWARD]
-    return max(LEAST_TRUST, min(1.0, share * share))
-
-
 @called
 def _close(nodes, places, state, amounts, node, outcome):
     """Count what became of a guess, have it paid, and forget it."""
@@ -195,19 +179,15 @@ def _close(nodes, places, state, amounts, node, outcome):
     _remove(nodes, places, node)
     state[COUNTS + owner * COUNTED + outcome] += 1
     credit = CREDITS + owner * CREDIT_WORDS
-    if outcome in (USED, LATE):
-        amounts[credit + TRUST] += (1.0 - amounts[credit + TRUST]) / MEMORY
-    elif outcome == UNUSED:
-        amounts[credit + TRUST] -= amounts[credit + TRUST] / MEMORY
     if outcome == USED:
         _earn(amounts, owner, amounts[credit + REWARD])
         _need(amounts, 1.0)
     elif outcome == UNUSED:
         amounts[WASTED] += 1
     elif outcome == SHADOW_USED:
-        _earn(amounts, owner, SHADOW * _trusted(amounts, credit))
+        _earn(amounts, owner, SHADOW)
     elif outcome == SHADOW_UNUSED:
-        _pay(amounts, owner, amounts[credit + PENALTY] * _trusted(amounts, credit))
+        _pay(amounts, owner, amounts[credit + PENALTY])
     elif outcome == LATE:  # it wasted nothing, and would have been used
         _earn(amounts, owner, 1.0 + SHADOW)
     else:  # it wasted nothing

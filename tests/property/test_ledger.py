@@ -38,7 +38,7 @@ class Model:
         self.accesses = 0
         self.counts = [[0] * OUTCOMES for _ in range(OWNERS)]
         self.loads, self.harmful = [0] * OWNERS, [0] * OWNERS
-        self.left, self.trust = [credit.FIRST] * OWNERS, [1.0] * OWNERS
+        self.left = [credit.FIRST] * OWNERS
         self.wasted = self.needed = 0.0
 
     def pending(self) -> int:
@@ -50,10 +50,6 @@ class Model:
     def close(self, word: int, outcome: int) -> None:
         owner, _, _ = self.guesses.pop(word)
         self.counts[owner][outcome] += 1
-        share = 2 * self.trust[owner] / PRECISION
-        trust = max(credit.LEAST_TRUST, min(1.0, share * share))
-        if outcome in (USED, LATE, UNUSED):
-            self.trust[owner] += ((outcome != UNUSED) - self.trust[owner]) / credit.MEMORY
         self.wasted += outcome == UNUSED
         self.needed += outcome == USED
         penalty = credit.SHADOW * PRECISION / (1 - PRECISION)
@@ -62,8 +58,8 @@ class Model:
             LATE: 1 + credit.SHADOW,
             UNUSED: 0.0,
             MOOT: 1.0,
-            SHADOW_USED: credit.SHADOW * trust,
-            SHADOW_UNUSED: -penalty * trust,
+            SHADOW_USED: credit.SHADOW,
+            SHADOW_UNUSED: -penalty,
         }
         self.earn(owner, earned[outcome])
 
