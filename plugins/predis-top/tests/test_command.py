@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
-import select
+import selectors
 import subprocess
 import sys
 import time
@@ -125,6 +125,9 @@ class Terminal:
             env=environment,
         )
         os.close(theirs)
+        # Not `select.select`, which takes no descriptor past 1,023.
+        self._written = selectors.DefaultSelector()
+        self._written.register(self._ours, selectors.EVENT_READ)
         self._seen = ""
 
     def wait_for(self, text: str) -> None:
@@ -132,7 +135,7 @@ class Terminal:
         end = time.monotonic() + PATIENCE
         while text not in self._seen:
             assert time.monotonic() < end, self._seen
-            if select.select([self._ours], [], [], 1)[0]:
+            if self._written.select(1):
                 self._seen += os.read(self._ours, 65_536).decode()
 
     def press(self, key: str) -> None:
@@ -147,6 +150,7 @@ class Terminal:
                     break
             except OSError:  # the other end is closed
                 break
+        self._written.close()
         os.close(self._ours)
         return self._process.wait(PATIENCE)
 

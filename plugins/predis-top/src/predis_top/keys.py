@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
+import selectors
 import sys
 import termios
 import tty
@@ -38,7 +38,9 @@ class Keyboard:
 
     def within(self, seconds: float) -> str:
         """Return the key that is pressed within some seconds, or ""."""
-        readable = [self._stream] if self.is_there else []
-        found, _, _ = select.select(readable, [], [], seconds)
-        # Not through the stream, which would read ahead and hide the rest from `select`.
+        with selectors.DefaultSelector() as selector:
+            if self.is_there:
+                selector.register(self._stream, selectors.EVENT_READ)
+            found = selector.select(seconds)
+        # Not through the stream, which would read ahead and hide the rest from the selector.
         return os.read(self._stream.fileno(), 1).decode("latin-1") if found else ""
