@@ -1,45 +1,27 @@
 """Whether an exporter whose endpoint never answers makes batches slower.
 
-    python benchmarks/plugins/black_hole.py PLUGIN [--blocks N] [--json]
+    python benchmarks/plugins/black_hole.py PLUGIN [--blocks N] [--batch KEYS] [--one-core]
+        [--json]
 
 The endpoint accepts connections and says nothing, and the exporter is due all the time, so that
-it always hangs in an export. Blocks of `get_many` on a cache with it and on one without any plugin
-take turns in one process on one core, the first one alternating; each block yields the 99th
-percentile of its batches. Printed are the median of the blocks' ratios and its 95 % interval by
-bootstrap.
-
-The same is done first with two caches without plugins, an A/A control: where the interval of that
-one goes beyond what is asked of the exporter, the machine is too noisy to tell, and the run is void
-(exit code 3). Beyond it with the exporter: exit code 1.
+it always hangs in an export. A cache with it and plain ones take turns (turns.py says how); printed
+is how many times as long the 99th percentile of its batches of resident keys is, and that of an A/A
+control. Exit code 1 where it is beyond what is asked, 3 where the control is.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import gc
-import json
-import os
 import socket
 import threading
 from collections.abc import Iterator
-from time import perf_counter_ns
+from functools import partial
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from turns import CAPACITY, arguments, compared, verdict
 
 import predis_core as predis
-
-CAPACITY = 100_000
-BATCH = 1_000
-CALLS = 1_000
-"""Batches per block."""
-
-MOST = 1.05
-"""What the upper end of the interval may be."""
-
-RESAMPLES = 2_000
 
 
 class BlackHole:
@@ -88,29 +70,16 @@ def sections(port: int) -> dict[str, dict[str, Any]]:
 
 
 def main() -> int:
-    options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    options = arguments(__doc__)
     options.add_argument("plugin", choices=sections(0))
-    options.add_argument("--blocks", type=int, default=1_000, help="default: %(default)s")
-    options.add_argument("--json", action="store_true", help="print a document")
     given = options.parse_args()
-    with contextlib.suppress(AttributeError, OSError):
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     with contextlib.closing(BlackHole()) as hole:
-        control = interval(ratios({}, given.blocks))
         plugins = {given.plugin: sections(hole.port)[given.plugin]}
-        found = interval(ratios(plugins, given.blocks))
+        pairs = compared(partial(opened, {}), partial(opened, plugins), given)
         connections = hole.taken
     if not connections:
         raise SystemExit(f"{given.plugin} never tried to reach the black hole")
-    void = control[2] > MOST
-    if given.json:
-        print(json.dumps({"control": control, given.plugin: found, "void": void}, indent=2))
-    else:
-        for name, (low, median, high) in (("A/A control", control), (given.plugin, found)):
-            print(f"{name}: p99 {median:.3f} times as long, 95 % between {low:.3f} and {high:.3f}")
-        if void:
-            print("void: the control itself goes beyond what is asked; try a quieter machine")
-    return 3 if void else int(found[2] > MOST)
+    return verdict(given.plugin, pairs, given, connections=connections)
 
 
 @contextlib.contextmanager
@@ -127,41 +96,6 @@ def opened(plugins: dict[str, Any]) -> Iterator[predis.Cache[Any, Any]]:
         everything = np.arange(CAPACITY // 2)
         cache.set_many(everything, everything)
         yield cache
-
-
-def ratios(plugins: dict[str, Any], blocks: int) -> npt.NDArray[np.float64]:
-    """Return, of each pair of blocks, p99 with the plugins by p99 without."""
-    generator, found = np.random.default_rng(1), []
-    with opened({}) as plain, opened(plugins) as other:
-        caches = (plain, other)
-        for cache in caches:
-            p99(cache, np.arange(BATCH))
-        gc.disable()
-        for number in range(blocks):
-            keys = generator.integers(0, CAPACITY // 2, BATCH)
-            order = (0, 1) if number % 2 else (1, 0)
-            took = {which: p99(caches[which], keys) for which in order}
-            found.append(took[1] / took[0])
-        gc.enable()
-    return np.array(found)
-
-
-def p99(cache: predis.Cache[Any, Any], keys: npt.NDArray[np.int64]) -> float:
-    """Return the 99th percentile of a block's batches, in nanoseconds."""
-    took = np.empty(CALLS)
-    for call in range(CALLS):
-        begin = perf_counter_ns()
-        cache.get_many(keys)
-        took[call] = perf_counter_ns() - begin
-    return float(np.quantile(took, 0.99))
-
-
-def interval(values: npt.NDArray[np.float64]) -> tuple[float, float, float]:
-    """Return the median and, around it, the ends of its 95 % interval by bootstrap."""
-    generator = np.random.default_rng(2)
-    drawn = generator.choice(values, (RESAMPLES, len(values)))
-    low, high = np.quantile(np.median(drawn, axis=1), (0.025, 0.975))
-    return float(low), float(np.median(values)), float(high)
 
 
 if __name__ == "__main__":
