@@ -130,6 +130,7 @@ class Cache(
             costs=on_removal is not None,
             tier=wish,
         )
+        self._fetch = self._table.fetch
         self._seed = spread
         self._clock = clock or Clock()
         self._ttl = 0 if ttl is None else nanoseconds(ttl)
@@ -178,7 +179,7 @@ class Cache(
         """
         batch = self._encode(keys)
         target = self._store.target(len(batch.words), out)
-        hit = self._table.fetch(batch, self._clock.monotonic(), target.buffer, zero=target.zero)
+        hit = self._fetch(batch, self._clock.monotonic(), target.buffer, zero=target.zero)
         return (self._store.present(target.array) if out is None else out), hit
 
     @overload
@@ -338,16 +339,13 @@ class Cache(
         call = self._loads.begin()
         try:
             target = self._store.target(len(batch.words))
-            found = hit = self._fetched(batch, target.buffer, zero=target.zero)
+            now = self._clock.monotonic()
+            found = hit = self._fetch(batch, now, target.buffer, zero=target.zero)
             if not hit.all():
                 found = self._loads.fill(call, batch, target.array, hit, loader, lifetimes)
         finally:
             self._loads.end(call)
         return target.array, hit, found
-
-    def _fetched(self, keys: Keys, out: Any, *, zero: bool) -> Bools:
-        """Look keys up for a call that loads the others; put values into `out`, return the hits."""
-        return self._table.fetch(keys, self._clock.monotonic(), out, zero=zero)
 
     # ------------------------------------------------------------------ what is held
 

@@ -132,7 +132,7 @@ class SampledCache(HostedCache[K, V]):
             self._check()
         batch = keys if type(keys) is Keys else self._codec.encode(keys)
         target = self._store.target(len(batch.words), out)
-        hit = self._table.fetch(batch, self._clock.monotonic(), target.buffer, zero=target.zero)
+        hit = self._fetch(batch, self._clock.monotonic(), target.buffer, zero=target.zero)
         return (self._store.present(target.array) if out is None else out), hit
 
     def set_many(self, keys: Any, values: Any, **options: Any) -> Any:
@@ -218,7 +218,7 @@ class MeasuredCache(HostedCache[K, V]):
         batch = keys if type(keys) is Keys else self._codec.encode(keys)
         target = self._store.target(len(batch.words), out)
         now = begin if self._is_stopwatch else self._clock.monotonic()
-        hit = self._table.fetch(batch, now, target.buffer, zero=target.zero)
+        hit = self._fetch(batch, now, target.buffer, zero=target.zero)
         values = self._store.present(target.array) if out is None else out
         nanoseconds = stopwatch() - begin
         gets, bits = self._gets, (nanoseconds - 1).bit_length()

@@ -35,7 +35,7 @@ from predis_core.table import codegen, cpython
 from predis_core.table import context as words
 from predis_core.table.context import Context
 from predis_core.table.cpu import CpuTable
-from predis_core.table.interface import CacheTable
+from predis_core.table.interface import Bools, CacheTable
 from predis_core.table.keys import KeyCodec
 
 CALLS = 100
@@ -71,6 +71,7 @@ class Bound(Holder, Protocol):
 
     _unusable: CacheUnusable | None
     _table: CacheTable
+    _fetch: Callable[..., Bools]
     _store: Store
     _codec: KeyCodec
     _clock: Clock
@@ -98,7 +99,7 @@ class Verb(NamedTuple):
 
 
 _ALWAYS = ("_one", "_encode", "_check")
-_LOADING = ("get_or_load_many", "_demanded", "_filled", "_fetched", "_lifetimes")
+_LOADING = ("get_or_load_many", "_demanded", "_filled", "_lifetimes")
 _VERBS = (
     Verb(words.GET, READS, "get_one", ("get_many", "_get_one")),
     Verb(words.HAS, READS, "has_one", ("contains_many",)),
@@ -144,7 +145,7 @@ class Scalars:
     def bind(self, cache: Bound, part: str) -> None:
         """Have machine code take the calls that a part of the kernels is for, if it can."""
         self._left[part] = CALLS  # first: what compiles may run finalisers, which may call
-        table = cache._table
+        table, fetch = cache._table, cache._fetch
         if part in self._parts and any(each is table for each in cache._native.owned):
             return
         found = self._functions(cache, {*self._parts, part}, table.policy)
@@ -153,7 +154,7 @@ class Scalars:
             return
         self._parts.add(part)
         cache._native = _context(cache, found)
-        if cache._table is not table or cache._unusable is not None:
+        if cache._table is not table or cache._fetch is not fetch or cache._unusable is not None:
             self.drop(cache)
 
     def prepare(self, cache: Bound, policy: Policy) -> None:
@@ -188,6 +189,8 @@ class Scalars:
             return False
         if verb.word == words.HAS:
             return True
+        if verb.part == READS and cache._fetch != cache._table.fetch:
+            return False  # somebody is told of look-ups
         if verb.word == words.GET_OR_LOAD and cache._loader is None:
             return False
         if verb.part == WRITES and cache._weigher is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,8 @@ from predis_core.host import Session
 from predis_core.hosted import HostedCache
 from predis_core.mapping import K, V
 from predis_core.prefetch import Guessed
-from predis_core.table.interface import Bools, Bytes, Counter, Inserted, Keys
+from predis_core.prefetch.ring import Ring
+from predis_core.table.interface import Bools, Bytes, CacheTable, Counter, Inserted, Keys
 from predis_core.types import PrefetchStats, Sample
 
 
@@ -25,6 +27,7 @@ class PrefetchingCache(HostedCache[K, V]):
 
     def __init__(self, session: Session, **arguments: Any) -> None:
         super().__init__(session, **arguments)
+        self._holding = threading.RLock()
         if self._loader is None or is_async(self._loader):
             raise ConfigurationError(
                 f"loader: prefetching needs a default loader that is no coroutine function, got "
@@ -33,13 +36,12 @@ class PrefetchingCache(HostedCache[K, V]):
             )
         self._prefetched = session.follow(self, self.name, self.capacity, self._codec.encode)
         self._ring = self._prefetched.ring
+        self.listen(True)
 
-    def _fetched(self, keys: Keys, out: Any, *, zero: bool) -> Bools:
-        # Told before what is missing is loaded, so that what follows is loaded at the same time.
-        began = self._ring.now
-        hit = super()._fetched(keys, out, zero=zero)
-        self._ring.put(began, keys, hit)
-        return hit
+    def _hold(self, table: CacheTable) -> None:
+        with self._holding:
+            super()._hold(table)
+            self._tell_of(self._is_told)
 
     def prefetch_stats(self) -> list[PrefetchStats]:
         """Return what each prefetcher did since the cache was opened."""
@@ -58,6 +60,17 @@ class PrefetchingCache(HostedCache[K, V]):
         return found
 
     # ------------------------------------------------------------------ for those who prefetch
+
+    def listen(self, wanted: bool) -> None:
+        """Have look-ups noted in the ring, or not; while they are not, it costs them nothing."""
+        with self._holding:
+            self._tell_of(wanted)
+
+    def _tell_of(self, wanted: bool) -> None:
+        fetch = self._table.fetch
+        self._fetch = functools.partial(_told, self._ring, fetch) if wanted else fetch
+        self._is_told = wanted
+        self._scalars.drop(self)  # machine code tells nobody
 
     def looked_up(self) -> int:
         """Return how many keys were looked up so far."""
@@ -105,21 +118,14 @@ def _bytes_of(values: npt.NDArray[Any]) -> int:
 @functools.cache
 def prefetching(kind: type[HostedCache[Any, Any]]) -> type[PrefetchingCache[Any, Any]]:
     """Return the kind of cache that does the same and prefetches."""
-    body = {"__module__": __name__, "get_many": _followed(kind.get_many)}
-    return type(f"Prefetching{kind.__name__}", (PrefetchingCache, kind), body)
+    return type(f"Prefetching{kind.__name__}", (PrefetchingCache, kind), {"__module__": __name__})
 
 
-def _followed(get_many: Callable[..., tuple[Any, Bools]]) -> Callable[..., tuple[Any, Bools]]:
-    """Return a kind's `get_many` that tells the ring of its batches, while that is open."""
-
-    def told(self: PrefetchingCache[Any, Any], keys: Any, *, out: Any = None) -> tuple[Any, Bools]:
-        ring = self._ring
-        # Most of the time it is shut where nothing pays: this line is what prefetching costs then.
-        if not ring.is_open:
-            return get_many(self, keys, out=out)
-        batch, began = self._encode(keys), ring.now
-        values, hit = get_many(self, batch, out=out)
-        ring.put(began, batch, hit)
-        return values, hit
-
-    return functools.update_wrapper(told, get_many)
+def _told(
+    ring: Ring, fetch: Callable[..., Bools], keys: Keys, now: int, out: Any, *, zero: bool
+) -> Bools:
+    """Look keys up and tell the ring, before what is missing is loaded: what follows is, beside."""
+    began = ring.now
+    hit = fetch(keys, now, out, zero=zero)
+    ring.put(began, keys, hit)
+    return hit

@@ -182,8 +182,13 @@ class Resizable:
         if move is not None:
             for _ in move.steps(self._clock.monotonic):
                 pass
-            self._intake.table = self._table = move.successor
+            self._hold(move.successor)
             self._scalars.drop(self)
+
+    def _hold(self, table: CacheTable) -> None:
+        """Go on with a table that holds every entry by now."""
+        self._intake.table = self._table = table
+        self._fetch = table.fetch
 
     def _inspected(self) -> Inspected:
         """Return the table that holds every entry, one that snapshots can look into.

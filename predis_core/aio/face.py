@@ -58,10 +58,10 @@ class AsyncFace(Generic[K, V]):
         _store: Store
         _table: CacheTable
         _clock: Clock
+        _fetch: Callable[..., Bools]
         _loads: Loads
 
         def get_many(self, keys: Any, *, out: Any = None) -> tuple[Any, Bools]: ...
-        def _fetched(self, keys: Keys, out: Any, *, zero: bool) -> Bools: ...
 
         def set_many(
             self, keys: Any, values: Any, *, ttl: TTL = None, return_evicted: Any = False
@@ -273,7 +273,8 @@ class AsyncFace(Generic[K, V]):
                 if n > size:
                     await asyncio.sleep(0)
                 some = part_of(batch, part)
-                hit[part] = self._fetched(some, values[part], zero=target.zero)
+                now = self._clock.monotonic()
+                hit[part] = self._fetch(some, now, values[part], zero=target.zero)
             if hit.all():
                 return values, hit, hit
             stack.pop_all()  # from here on, the load ends the call

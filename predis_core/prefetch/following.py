@@ -82,6 +82,10 @@ class Guessed(NamedTuple):
 class Source(Protocol):
     """What prefetching needs of a cache; every method may raise CacheUnusable."""
 
+    def listen(self, wanted: bool) -> None:
+        """Put look-ups into the ring from now on, as at first, or not any longer."""
+        ...
+
     def looked_up(self) -> int:
         """Return how many keys were looked up so far."""
         ...
@@ -140,6 +144,7 @@ class Followed:
         self._wake = wake
         self._most, self._batch = config.batch, min(_FIRST_BATCH, config.batch)
         self._is_new = False
+        self._listens = True
         self._opened_at = 0
         self._pays = True
         self._measured = (0, 0, 0)
@@ -174,6 +179,9 @@ class Followed:
             self._wake.set()  # there may be more
         self._measure(now)
         self._open_or_shut(now)
+        if self._listens != self.ring.is_open:
+            self._listens = not self._listens
+            self._there().listen(self._listens)
         self._is_new = self._is_new or observed > 0
         if not self._is_new or now < self._paused_until:
             return
@@ -219,6 +227,12 @@ class Followed:
         looked_up = self._there().looked_up()
         self._looked = now, looked_up
         return looked_up > had_been and not _are_many(looked_up - had_been, now - before)
+
+    def give_up(self) -> None:
+        """Follow no longer."""
+        self.ring.shut()
+        if (source := self._source()) is not None:
+            source.listen(False)
 
     def _load(self, plan: Plan, now: int) -> None:
         begin = stopwatch()
@@ -319,7 +333,7 @@ class Following:
         except Exception:
             # A fault of ours: the cache goes on without.
             self._forget(followed)
-            followed.ring.shut()
+            followed.give_up()
             logger.exception("cache %r: prefetching ends", followed.name)
 
     def _forget(self, followed: Followed) -> None:

@@ -9,7 +9,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -23,8 +23,10 @@ from predis_core.host.guard import FAILURES_IN_A_ROW
 from predis_core.prefetch import Followed, Following, Member
 from predis_core.prefetch.following import STRETCH
 from predis_core.prefetching import PrefetchingCache
+from predis_core.table import context as words
 from predis_core.table.interface import Keys
 from tests.support.crew import PATIENCE, Crew, wait_until
+from tests.support.scalars import compiled, verbs
 from tests.support.shelf import Shelf
 
 PLUGIN = """
@@ -89,6 +91,11 @@ class Loads:
         self.free = threading.Event()
         self.free.set()
         self.error: Exception | None = None
+
+    def list(self, ids: Any) -> list[Any]:
+        """Load as a list, for caches of Python objects."""
+        values: list[Any] = self(ids).tolist()
+        return values
 
     def __call__(self, ids: Any) -> Any:
         self.by.append(threading.current_thread().name)
@@ -542,6 +549,56 @@ def test_while_nothing_pays_batches_pass_by_but_for_short_stretches(
 
         wait_until(again)
         assert 100 not in [len(batch.hits) for batch in prefetchers["default"].batches]
+
+
+def test_machine_code_takes_look_ups_only_while_nobody_follows_them(
+    put: Callable[..., Any], loads: Loads
+) -> None:
+    prefetchers = put()
+    with predis.open(configuration("says", value={"kind": "objects"}), loader=loads.list) as cache:
+        prefetching = cast("PrefetchingCache[Any, Any]", cache)
+        cache.get_or_load_many([1])
+
+        def check(wanted: bool) -> None:
+            prefetching.listen(wanted)
+            compiled(cache)
+            assert verbs(cache)[words.GET] is (not wanted)
+            assert verbs(cache)[words.SET]
+            before = seen(prefetchers["default"])
+            assert (cache.get(1), cache[1], cache.get_or_load(1)) == (10, 10, 10)
+            cache.get_many([1])
+            wait_until(lambda: seen(prefetchers["default"]) == before + 4 * wanted)
+
+        wait_until(lambda: seen(prefetchers["default"]) == 1)
+        for wanted in (True, False, True):
+            check(wanted)
+
+
+def test_a_resized_cache_is_followed_as_before(put: Callable[..., Any], loads: Loads) -> None:
+    prefetchers = put()
+    with predis.open(configuration("says"), loader=loads) as cache:
+        prefetching = cast("PrefetchingCache[Any, Any]", cache)
+        cache.get_or_load_many(np.arange(100))
+        wait_until(lambda: seen(prefetchers["default"]) == 100)
+        cache.resize(20_000)
+        assert cache.get_many(np.arange(200))[1].tolist() == [True] * 100 + [False] * 100
+        wait_until(lambda: seen(prefetchers["default"]) == 300)
+        prefetching.listen(False)
+        cache.resize(30_000)
+        assert prefetching._fetch == prefetching._table.fetch
+        assert cache.get_many(np.arange(200))[1].tolist() == [True] * 100 + [False] * 100
+
+
+def test_a_fault_of_the_core_ends_prefetching_and_nothing_else(
+    put: Callable[..., Any], loads: Loads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put()
+    with predis.open(configuration("says"), loader=loads) as cache:
+        prefetching = cast("PrefetchingCache[Any, Any]", cache)
+        monkeypatch.setattr(prefetching._prefetched.engine, "plan", lambda *_: 1 / 0)
+        cache.get_or_load_many([1])
+        wait_until(lambda: prefetching._fetch == prefetching._table.fetch)
+        assert cache.get_or_load_many([1, 2]).tolist() == [10, 20]
 
 
 def test_batches_that_come_slowly_are_followed_whatever_comes_of_it(
