@@ -72,10 +72,11 @@ class ResidentFace:
         return exchange
 
     def get_many(self, keys: Any, *, out: Any = None) -> Any:
-        if not _is_resident(keys) and not _is_resident(out):
+        is_resident = _is_resident(keys)
+        if not is_resident and not _is_resident(out):
             return super().get_many(keys, out=out)  # type: ignore[misc]
         self._check()
-        like = keys if _is_resident(keys) else out
+        like = keys if is_resident else out
         with self._lending.beside(like):
             batch = self._batch_of(keys)
             n = len(batch.words)
@@ -87,12 +88,13 @@ class ResidentFace:
     def set_many(
         self, keys: Any, values: Any, *, ttl: Any = None, return_evicted: bool = False
     ) -> Any:
-        if not _is_resident(keys) and not _is_resident(values):
+        is_resident = _is_resident(keys)
+        if not is_resident and not _is_resident(values):
             return super().set_many(  # type: ignore[misc]
                 keys, values, ttl=ttl, return_evicted=return_evicted
             )
         self._check()
-        like = keys if _is_resident(keys) else values
+        like = keys if is_resident else values
         with self._lending.beside(like):
             batch = self._batch_of(keys)
             n = len(batch.words)

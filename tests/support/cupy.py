@@ -35,7 +35,7 @@ class Array(np.ndarray[Any, np.dtype[Any]]):
 
     @property
     def data(self) -> Any:  # type: ignore[override]
-        return SimpleNamespace(ptr=address(self))
+        return SimpleNamespace(ptr=address(self), device_id=0)
 
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:

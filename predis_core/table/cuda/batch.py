@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from predis_core.errors import ValueShapeError
-from predis_core.table.cuda.device import Device
+from predis_core.table.cuda.device import Arguments, Device, Kernels
 from predis_core.table.cuda.source import BATCH, place_of, words_of
 from predis_core.table.interface import Bools, Int64s, Keys, Objects
 
 _AT = place_of(BATCH)
+_BLANK = words_of(BATCH)
 ABSENT = -1
 """What stands for the ident of a key that is not there."""
 
@@ -59,7 +59,8 @@ class Batch:
 
     Args:
         device: where it is.
-        launch: has a number of threads run a kernel, given the words.
+        kernels: what goes over it.
+        table: the words of the table, and of the region at hand.
         row_bytes: of a value.
         keys, now, region: as a verb has them.
 
@@ -73,7 +74,8 @@ class Batch:
     def __init__(
         self,
         device: Device,
-        launch: Callable[[str, int, Int64s], None],
+        kernels: Kernels,
+        table: Int64s,
         row_bytes: int,
         keys: Keys,
         now: int,
@@ -85,10 +87,12 @@ class Batch:
         self.left: Objects | None = None
         self.is_logged = False
         self._device = device
-        self._launch = launch
+        self._kernels = kernels
         self._row_bytes = row_bytes
         self._is_resident = device.holds(keys.words)
-        self._words = words_of(BATCH, n=self.n, now=now)
+        self._words = _BLANK.copy()
+        self._arguments = Arguments(table, self._words)
+        self.set(n=self.n, now=now)
         self._arrays: dict[str, Any] = {}
         self.take("words", keys.words, np.int64)
         if self.known is not None:
@@ -147,7 +151,7 @@ class Batch:
     def launch(self, kernel: str, threads_each: int = 1) -> None:
         """Have a kernel go over the batch, with so many threads for each position."""
         if self.n:
-            self._launch(kernel, self.n * threads_each, self._words)
+            self._kernels.launch(kernel, self.n * threads_each, self._arguments)
 
     def unite(self) -> None:
         """Find the position that counts of each key."""

@@ -2,26 +2,49 @@
 
 from __future__ import annotations
 
+import ctypes
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import numpy.typing as npt
 
+from predis_core.arrays import address
 from predis_core.policies.contract import Policy
 from predis_core.table.cuda.exchange import Exchange
 from predis_core.table.interface import Int64s
 from predis_core.table.layout import Record
 
+_Pointers = ctypes.c_void_p * 2
+
+
+class Arguments:
+    """What a kernel is launched with, made once for all launches of a batch.
+
+    Args:
+        table, batch: the words of its two structs, which may change between launches.
+
+    Attributes:
+        pointers: to the structs, as the driver wants them.
+        address: of the pointers.
+    """
+
+    __slots__ = ("_structs", "address", "pointers")
+
+    def __init__(self, table: Int64s, batch: Int64s) -> None:
+        self._structs = table, batch
+        self.pointers = _Pointers(address(table), address(batch))
+        self.address = ctypes.addressof(self.pointers)
+
 
 class Kernels(Protocol):
     """The compiled program of a table."""
 
-    def launch(self, kernel: str, threads: int, table: Int64s, batch: Int64s) -> None:
+    def launch(self, kernel: str, threads: int, arguments: Arguments) -> None:
         """Have at least so many threads run a kernel, or fewer that take turns.
 
         Args:
             kernel: its name in the source.
-            table, batch: the words of its two structs; both are copied before this returns.
+            arguments: its two structs; both are copied before this returns.
         """
         ...
 

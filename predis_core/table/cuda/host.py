@@ -20,9 +20,9 @@ import numpy.typing as npt
 from predis_core.arrays import address
 from predis_core.policies.contract import Policy
 from predis_core.table.cuda.built import built
+from predis_core.table.cuda.device import Arguments
 from predis_core.table.cuda.exchange import Exchange
 from predis_core.table.cuda.source import source
-from predis_core.table.interface import Int64s
 from predis_core.table.layout import Record
 
 FLAGS = ("-O2", "-std=c++17", "-shared", "-fPIC", "-fno-strict-aliasing", "-U_FORTIFY_SOURCE")
@@ -45,7 +45,7 @@ class HostKernels:
         self._library = ctypes.CDLL(str(library))
         self._seeds = itertools.count(seed * 1_000_003)
 
-    def launch(self, kernel: str, threads: int, table: Int64s, batch: Int64s) -> None:
+    def launch(self, kernel: str, threads: int, arguments: Arguments) -> None:
         """See `device.Kernels`.
 
         Raises:
@@ -55,8 +55,7 @@ class HostKernels:
         run = getattr(self._library, f"predis_{kernel}")
         with _running:
             failed = run(
-                ctypes.c_void_p(address(table)),
-                ctypes.c_void_p(address(batch)),
+                *map(ctypes.c_void_p, arguments.pointers),
                 ctypes.c_uint(blocks),
                 ctypes.c_uint(_BLOCK),
                 ctypes.c_uint64(next(self._seeds)),

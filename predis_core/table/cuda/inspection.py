@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from predis_core.policies.contract import Policy
 from predis_core.table import ranking
-from predis_core.table.cuda.device import Device, Kernels
+from predis_core.table.cuda.device import Arguments, Device, Kernels
 from predis_core.table.cuda.source import BATCH, LANES_PER_KEY, TABLE, WARP, place_of, words_of
 from predis_core.table.interface import (
     Bools,
@@ -102,7 +102,7 @@ class Inspection:
         sets, device = self.layout.regions[region].sets, self._device
         room = device.empty(sets, np.uint8)
         batch = words_of(BATCH, found=device.address(room))
-        self._kernels.launch("count_room", sets * WARP, self._words[region], batch)
+        self._kernels.launch("count_room", sets * WARP, Arguments(self._words[region], batch))
         return device.give(room)
 
     def counters(self, *, region: int = 0) -> dict[Counter, int]:
@@ -174,7 +174,8 @@ class Inspection:
         }
         columns = {name: device.zeros(slots, dtype) for name, dtype in kinds.items()}
         batch = words_of(BATCH, **{name: device.address(each) for name, each in columns.items()})
-        self._kernels.launch("unpack", int(window[_AT["sets"]]) * WARP, window, batch)
+        threads = int(window[_AT["sets"]]) * WARP
+        self._kernels.launch("unpack", threads, Arguments(window, batch))
         live, words, metas, guesses, until = map(device.give, columns.values())
         first = int(window[_AT["first_slot"]])
         return Held(first, live.view(bool), words, metas, guesses.view(bool), until)
@@ -197,7 +198,7 @@ class Inspection:
             table = self._words[0].copy()
             table[_AT["values"]] = device.address(column)
             batch = words_of(BATCH, n=n, slots=device.address(chosen), values=device.address(rows))
-            self._kernels.launch("gather", n * LANES_PER_KEY, table, batch)
+            self._kernels.launch("gather", n * LANES_PER_KEY, Arguments(table, batch))
         return self._as_rows(device.give(rows))
 
     def _as_rows(self, given: Bytes) -> npt.NDArray[Any]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from predis_core.table.batches import part_of
 from predis_core.table.cuda.batch import Batch, Known
+from predis_core.table.cuda.device import Arguments
 from predis_core.table.cuda.referenced import ReferencedTable
 from predis_core.table.cuda.source import BATCH, LANES_PER_KEY, MODES, PIECE, WARP, words_of
 from predis_core.table.cuda.table import GpuTable
@@ -69,7 +70,8 @@ class Transfer:
         old, device = self.old, self.old._device
         levels = device.zeros(slots, np.uint8)
         batch = words_of(BATCH, levels=device.address(levels), tick=old._tick)
-        old._kernels.launch("rank_ways", len(sets) * WARP, old._window(0, sets), batch)
+        arguments = Arguments(old._window(0, sets), batch)
+        old._kernels.launch("rank_ways", len(sets) * WARP, arguments)
         found: Int64s = device.give(levels)
         return found
 

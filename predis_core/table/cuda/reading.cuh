@@ -71,7 +71,7 @@ DEVICE void note_use(const Table& table, const Batch& batch, const Found& found,
     }
 }
 
-// Look up, note the use, copy rows to batch.values if it is given, count.
+// Look up, note the use, copy rows to batch.values and slots to batch.slots if these are given, count.
 KERNEL(lookup) {
     const i32 part = lane_number() % PARTS;
     i64 hits = 0, misses = 0;
@@ -83,7 +83,7 @@ KERNEL(lookup) {
         const bool hit = found.slot >= 0 && !is_over(found.deadline, batch.now);
         if (part == 0 && hit) note_use(table, batch, found, word);
         if (part == 0 && is_real) {
-            batch.slots[i] = hit ? found.slot : -1;
+            if (batch.slots != 0) batch.slots[i] = hit ? found.slot : -1;
             batch.found[i] = hit;
         }
         u8* row = batch.values + i * ROW_BYTES;
@@ -100,7 +100,8 @@ KERNEL(lookup) {
     }
 }
 
-// Whether keys are there to batch.found; deadlines to batch.slots: 0 for none, -1 without the key.
+// Whether keys are there to batch.found, deadlines to batch.slots (0 for none, -1 without the key);
+// to whichever is given.
 KERNEL(peek) {
     for (i64 first = warp_number() * 4; first < batch.n; first += warps_in_grid() * 4) {
         const i64 i = first + lane_number() / PARTS;
@@ -108,8 +109,8 @@ KERNEL(peek) {
         const Found found = find(table, batch, i, is_real);
         const bool hit = found.slot >= 0 && !is_over(found.deadline, batch.now);
         if (lane_number() % PARTS != 0 || !is_real) continue;
-        batch.found[i] = hit;
-        batch.slots[i] = hit ? found.deadline : -1;
+        if (batch.found != 0) batch.found[i] = hit;
+        if (batch.slots != 0) batch.slots[i] = hit ? found.deadline : -1;
     }
 }
 

@@ -9,7 +9,6 @@ wait for their results. What left a table, and what looks into it as a whole, co
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ import numpy as np
 from predis_core.policies.choice import candidates_of
 from predis_core.policies.contract import HOT_BITS, Policy
 from predis_core.table.cuda.batch import Batch
-from predis_core.table.cuda.device import Device, Kernels
+from predis_core.table.cuda.device import Arguments, Device, Kernels
 from predis_core.table.cuda.source import (
     BATCH,
     LANES_PER_KEY,
@@ -167,32 +166,30 @@ class GpuTable(Switching):
         Raises:
             ValueShapeError: if `out` is an array of the device that rows cannot be copied to.
         """
-        batch = self._look_up(keys, now, out, False, count, region)
-        return batch.answer(batch.array("slots"))
+        batch = self._batch(keys, now, region)
+        slots = batch.room("slots", np.int64)
+        self._look_up(batch, out, False, count)
+        return batch.answer(slots)
 
     def fetch(
         self, keys: Keys, now: int, out: Any, *, zero: bool, count: bool = True, region: int = 0
     ) -> Bools:
         """See `interface.CacheTable`."""
         rows = out if self._device.holds(out) else self._as_rows(out)
-        batch = self._look_up(keys, now, rows, zero, count, region)
-        return batch.answer(batch.array("found")).view(bool)
-
-    def _look_up(
-        self, keys: Keys, now: int, out: Any, zero: bool, count: bool, region: int
-    ) -> Batch:
         batch = self._batch(keys, now, region)
-        batch.room("slots", np.int64)
-        found = batch.room("found", np.uint8)
+        return batch.answer(self._look_up(batch, rows, zero, count)).view(bool)
+
+    def _look_up(self, batch: Batch, out: Any, zero: bool, count: bool) -> Bytes:
+        found: Bytes = batch.room("found", np.uint8)
         has_rows = out is not None and self._row is not None
         rows = batch.rows_for(out) if has_rows else None
         self._use(batch, (_COUNTED if count else 0) | (_ZEROED if zero and has_rows else 0))
         if count:
-            self._sample(batch, region)
+            self._sample(batch, batch.region)
         if rows is not None:
             filled = ... if zero else self._device.give(found).view(bool)
             out[filled] = self._as_rows(self._device.give(rows))[filled]
-        return batch
+        return found
 
     def misses(self, found: Any) -> tuple[Any, Any]:
         """Return where a hit mask of the device has misses, compacted there; waits for nothing.
@@ -214,7 +211,6 @@ class GpuTable(Switching):
     def touch(self, keys: Keys, now: int, *, region: int = 0) -> Bools:
         """See `interface.Table`."""
         batch = self._batch(keys, now, region)
-        batch.room("slots", np.int64)
         found = batch.room("found", np.uint8)
         self._use(batch, 0)
         return batch.answer(found).view(bool)
@@ -234,17 +230,17 @@ class GpuTable(Switching):
 
     def contains(self, keys: Keys, now: int, *, region: int = 0) -> Bools:
         """See `interface.Table`."""
-        return self._peek(keys, now, region)[0].view(bool)
+        batch = self._batch(keys, now, region)
+        found = batch.room("found", np.uint8)
+        batch.launch("peek", LANES_PER_KEY)
+        return batch.answer(found).view(bool)
 
     def deadlines(self, keys: Keys, now: int, *, region: int = 0) -> Int64s:
         """See `interface.Table`."""
-        return self._peek(keys, now, region)[1]
-
-    def _peek(self, keys: Keys, now: int, region: int) -> tuple[Bytes, Int64s]:
         batch = self._batch(keys, now, region)
-        found, deadlines = batch.room("found", np.uint8), batch.room("slots", np.int64)
+        deadlines = batch.room("slots", np.int64)
         batch.launch("peek", LANES_PER_KEY)
-        return batch.answer(found), batch.answer(deadlines)
+        return batch.answer(deadlines)
 
     def pin(self, keys: Keys, now: int, *, slots: Int64s | None = None, region: int = 0) -> Int64s:
         """See `interface.CacheTable`."""
@@ -371,11 +367,11 @@ class GpuTable(Switching):
         return tick
 
     def _batch(self, keys: Keys, now: int, region: int) -> Batch:
-        launch = partial(self._launch, region)
-        return Batch(self._device, launch, self._row_bytes, keys, now, region)
+        words = self._words[region]
+        return Batch(self._device, self._kernels, words, self._row_bytes, keys, now, region)
 
     def _launch(self, region: int, kernel: str, threads: int, batch: Int64s = _NO_BATCH) -> None:
-        self._kernels.launch(kernel, threads, self._words[region], batch)
+        self._kernels.launch(kernel, threads, Arguments(self._words[region], batch))
 
     def _removed(self, batch: Batch) -> Removed:
         """Return what left for a batch that has a log, in the order of the positions."""
