@@ -14,6 +14,7 @@ from predis_core.errors import CacheUnusable
 from predis_core.policies import Policy
 from predis_core.recurring import never, recurring
 from predis_core.table.interface import CacheTable
+from predis_core.table.keys import spread_seed
 
 if TYPE_CHECKING:
     from predis_core.native import Scalars
@@ -64,7 +65,7 @@ class AdaptingFace:
     def _begin_choosing(self) -> None:
         self._choosing, self._chosen = None, never
         if len(self._table.candidates) > 1:
-            self._choosing = Choosing(self._sampled, self._switched(), self._seed)
+            self._choosing = Choosing(self._sampled, self._switched(), spread_seed(self._seed))
             self._chosen = recurring(self, INTERVAL, AdaptingFace._adapt)
 
     def _adapt(self) -> None:

@@ -112,8 +112,8 @@ class Cache(
         self._native, self._scalars = OFF, Scalars(Cache)
         self._store: Store = arguments.checked_store(value)
         arguments.check_others(clock, loader)
-        self._given_seed = arguments.checked_seed(seed)
-        spread = spread_seed(self._given_seed)
+        self._seed = arguments.checked_seed(seed)
+        spread = spread_seed(self._seed)
         self._codec = codec(self._store.default_keys if keys is None else keys, spread)
         chosen = policies.get(policy)
         bound = planning.checked(self._store, memory, weigher)
@@ -131,7 +131,6 @@ class Cache(
             tier=wish,
         )
         self._fetch = self._table.fetch
-        self._seed = spread
         self._clock = clock or Clock()
         self._ttl = 0 if ttl is None else nanoseconds(ttl)
         self._loader, self._weigher = loader, weigher
@@ -536,7 +535,7 @@ class Cache(
             "keys": self._codec.kind,
             "loader": self._loader,
             "weigher": self._weigher,
-            "seed": self._given_seed,
+            "seed": self._seed,
             "clock": self._clock,
             "device": devices.name_of(self._table),
         }

@@ -14,6 +14,7 @@ from predis_core.adapt.sampled import FollowedTable, SampledLookups
 from predis_core.errors import ConfigurationError, CurveError
 from predis_core.recurring import never, recurring
 from predis_core.table.interface import CacheTable, Int64s
+from predis_core.table.keys import spread_seed
 
 
 class CurveFace:
@@ -38,11 +39,11 @@ class CurveFace:
     def _begin_sampling(self, sampling: float | None) -> None:
         """Follow a share of the keys from now on, in the background; None: of none."""
         rate = checked_rate(sampling)
-        self._sampled = SampledLookups(self._seed)
+        self._sampled = SampledLookups(spread_seed(self._seed))
         self._curves, self._no_longer = None, never
         if rate is not None:
             table = self._followable()
-            self._curves = Curves(table.policy, table.layout.slots, rate, self._seed)
+            self._curves = Curves(table.policy, table.layout.slots, rate, spread_seed(self._seed))
             self._curves.prepare()
             self._drain = Drain(self._sampled, table, [self._curves], self._room())
             self._no_longer = recurring(self, INTERVAL, _drain)

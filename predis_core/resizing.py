@@ -16,7 +16,7 @@ from predis_core.listening import Listeners
 from predis_core.stores import Store
 from predis_core.table.cpu import CpuTable
 from predis_core.table.interface import CacheTable
-from predis_core.table.keys import KeyCodec
+from predis_core.table.keys import KeyCodec, spread_seed
 from predis_core.table.layout import Layout
 from predis_core.tiers.tiered import TieredTable
 from predis_core.types import TierStats
@@ -168,7 +168,7 @@ class Resizable:
         return CpuTable(
             Layout.build(capacity),
             old.given,
-            self._seed,
+            spread_seed(self._seed),
             holding.column,
             key_refs=key_refs,
             limit=holding.limit,
