@@ -21,7 +21,7 @@ from predis_core.hosted import HostedCache, MeasuredSampledCache, SampledCache
 from predis_core.plugin import SAMPLE_INTERVAL, SAMPLE_RATE, BatchSample, KeySample, Sampler
 from predis_core.table.cpu import CpuTable
 from predis_core.table.interface import Keys
-from predis_core.table.keys import mix, sample_bits
+from predis_core.table.keys import mix, sample_bits, spread_seed
 from tests.support.crew import PATIENCE, Crew, wait_until
 from tests.support.shelf import Shelf
 
@@ -523,7 +523,7 @@ def test_the_highest_rate_is_noted_and_a_lower_one_has_its_share_of_the_keys(
     words = np.arange(20_000)
     with predis.open(configuration("high", "low")) as cache:
         assert notes.asked == [(0.5, 1_000_000)]
-        bits = np.array([sample_bits(mix(int(word), cache._seed)) for word in words])
+        bits = np.array([sample_bits(mix(int(word), spread_seed(cache._seed))) for word in words])
         notes.words += words[bits < 1 << 19].tolist()
         notes.lost = 100
     (everything, _), (some, _) = high.GOT, low.GOT
