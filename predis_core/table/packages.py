@@ -34,8 +34,10 @@ _KEPT = 30 * _DAY
 _ATTEMPTS = 3
 """A package may be removed while it is being looked at, but hardly more than once."""
 
-_held: list[int] = []
-"""Descriptors of the files that this process has locked; they are open until it ends."""
+_held: dict[tuple[int, int], int] = {}
+"""Descriptors of the files that this process has locked, by device and inode: one of each, which is
+open until it ends.
+"""
 _reported: set[str] = set()
 
 
@@ -107,7 +109,9 @@ def _use(package: Path, files: Iterable[str]) -> bool:
     if not _lock(descriptor, shared=True) or not _is_still(package / _USED, descriptor):
         os.close(descriptor)
         return False
-    _held.append(descriptor)
+    status = os.fstat(descriptor)
+    if _held.setdefault((status.st_dev, status.st_ino), descriptor) != descriptor:
+        os.close(descriptor)
     with suppress(OSError):  # it may be there for reading only
         os.utime(package / _USED)
     return True

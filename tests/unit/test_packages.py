@@ -20,20 +20,20 @@ MONTH = 31 * 24 * 3600
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The folder that is configured; the temporary one is `spare` beside it."""
-    held: list[int] = []
+    held: dict[tuple[int, int], int] = {}
     monkeypatch.setattr(packages, "_held", held)
     monkeypatch.setattr(packages, "_reported", set())
     monkeypatch.setattr(packages, "temporary_folder", lambda: tmp_path / "spare")
     monkeypatch.setenv("PREDIS_CACHE_DIR", str(tmp_path / "kernels"))
     yield tmp_path / "kernels"
-    for descriptor in held:
+    for descriptor in held.values():
         os.close(descriptor)
 
 
 def end_of_process() -> None:
     """Give up the locks, as the end of a process does."""
     while packages._held:
-        os.close(packages._held.pop())
+        os.close(packages._held.popitem()[1])
 
 
 def provide(name: str) -> Path:
@@ -53,6 +53,17 @@ def test_a_package_is_written_once_and_found_again(folder: Path) -> None:
     (package / "constants.py").write_text("A = 2\n")
     assert provide(NAME) == package
     assert (package / "constants.py").read_text() == "A = 2\n"
+
+
+def test_a_package_is_held_by_one_descriptor_however_often_it_is_used() -> None:
+    """Every table on a GPU asks for its program, and processes have only so many descriptors."""
+    provide(NAME)
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(5):
+        provide(NAME)
+    assert len(os.listdir("/proc/self/fd")) == before
+    provide(OTHER)
+    assert len(packages._held) == 2
 
 
 def test_a_package_that_another_process_writes_first_is_taken(
