@@ -63,7 +63,8 @@ def compared(plain: Opener, other: Opener, given: Namespace) -> npt.NDArray[np.f
         given: the options, with blocks, batch and one_core.
     """
     if given.one_core:
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        with contextlib.suppress(AttributeError, OSError):  # not every system can
+            os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     generator = np.random.default_rng(1)
     openers, found = (plain, plain, plain, other), []
     for first in range(0, given.blocks, ROUND):

@@ -24,6 +24,7 @@ from predis_core.table.layout import WAYS, Layout, Record
 from predis_core.table.sketch import ROWS
 
 _AT = place_of(TABLE)
+_NO_BATCH = words_of(BATCH)
 
 
 class Held(NamedTuple):
@@ -102,8 +103,12 @@ class Inspection:
         sets, device = self.layout.regions[region].sets, self._device
         room = device.empty(sets, np.uint8)
         batch = words_of(BATCH, found=device.address(room))
-        self._kernels.launch("count_room", sets * WARP, Arguments(self._words[region], batch))
+        self._launch(region, "count_room", sets * WARP, batch)
         return device.give(room)
+
+    def _launch(self, region: int, kernel: str, threads: int, batch: Int64s = _NO_BATCH) -> None:
+        """Have threads run a kernel over a region; `batch` has the words of what else it needs."""
+        self._kernels.launch(kernel, threads, Arguments(self._words[region], batch))
 
     def counters(self, *, region: int = 0) -> dict[Counter, int]:
         """See `interface.Table`."""

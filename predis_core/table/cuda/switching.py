@@ -11,7 +11,7 @@ import numpy as np
 
 from predis_core.policies.choice import check_candidate
 from predis_core.policies.contract import Policy
-from predis_core.table.cuda.device import Arguments, Kernels
+from predis_core.table.cuda.device import Kernels
 from predis_core.table.cuda.sampling import Sampling
 from predis_core.table.cuda.source import BATCH, WARP, words_of
 from predis_core.table.layout import WAYS
@@ -64,8 +64,7 @@ class Switching(Sampling):
             batch = words_of(
                 BATCH, tick=self._tick, levels=device.address(levels[region.first_slot :])
             )
-            arguments = Arguments(self._words[number], batch)
-            self._kernels.launch("rank_ways", region.sets * WARP, arguments)
+            self._launch(number, "rank_ways", region.sets * WARP, batch)
         self.policy, self._kernels = policy, kernels
         self.set_parameters(policy.parameters)
         self._open_sketch()
@@ -73,8 +72,7 @@ class Switching(Sampling):
             batch = words_of(
                 BATCH, tick=self._tick, levels=device.address(levels[region.first_slot :])
             )
-            arguments = Arguments(self._words[number], batch)
-            self._kernels.launch("settle", region.sets * WARP, arguments)
+            self._launch(number, "settle", region.sets * WARP, batch)
         self._tick += WAYS * self.layout.sets
 
     def _program(self, policy: Policy) -> Kernels:

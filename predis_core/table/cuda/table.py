@@ -16,9 +16,8 @@ import numpy as np
 from predis_core.policies.choice import candidates_of
 from predis_core.policies.contract import HOT_BITS, Policy
 from predis_core.table.cuda.batch import Batch
-from predis_core.table.cuda.device import Arguments, Device, Kernels
+from predis_core.table.cuda.device import Device, Kernels
 from predis_core.table.cuda.source import (
-    BATCH,
     LANES_PER_KEY,
     MODES,
     PIECE,
@@ -47,7 +46,6 @@ from predis_core.table.sketch import ROWS, halve_after, width_bits
 
 _AT = place_of(TABLE)
 _COUNTED, _ABSENT_ONLY, _GUESSED, _FIRST, _ZEROED = MODES.values()
-_NO_BATCH = words_of(BATCH)
 _CLAIMS = 1 << 32
 
 
@@ -369,9 +367,6 @@ class GpuTable(Switching):
     def _batch(self, keys: Keys, now: int, region: int) -> Batch:
         words = self._words[region]
         return Batch(self._device, self._kernels, words, self._row_bytes, keys, now, region)
-
-    def _launch(self, region: int, kernel: str, threads: int, batch: Int64s = _NO_BATCH) -> None:
-        self._kernels.launch(kernel, threads, Arguments(self._words[region], batch))
 
     def _removed(self, batch: Batch) -> Removed:
         """Return what left for a batch that has a log, in the order of the positions."""
