@@ -19,6 +19,8 @@ The functions, in the order in which the insertion of an absent key calls them:
 `segment(meta) -> 0 or 1` and `admit(frequency_0, frequency_1) -> 0 or 1`
     Optional, together. If both segments hold ways, the lowest rank of each is nominated, and
     `admit`, given the sketch's counts of both, names the segment whose nominee leaves.
+`passes(victim_meta, tick, state, total, parameters) -> 0 or 1`
+    Once, after the choice: whether `on_pass` is called at all. Default: 1.
 `on_pass(meta, victim_meta, tick, state, total, parameters) -> meta`
     Of every other live way, after the choice. Default: unchanged.
 `on_evict(meta, tick, state) -> (state, tag)`
@@ -79,6 +81,7 @@ ARGUMENTS = {
     "rank": ("meta", "tick", "state", "total", "parameters"),
     "segment": ("meta",),
     "admit": ("frequency_0", "frequency_1"),
+    "passes": ("victim_meta", "tick", "state", "total", "parameters"),
     "on_pass": ("meta", "victim_meta", "tick", "state", "total", "parameters"),
     "on_evict": ("meta", "tick", "state"),
     "on_hit": ("meta", "tick", "state", "parameters"),
@@ -100,6 +103,11 @@ def one_segment(meta: int) -> int:
 def no_admission(frequency_0: int, frequency_1: int) -> int:
     """Never asked, because there is one segment."""
     return 0
+
+
+def always_passes(victim_meta: int, tick: int, state: int, total: int, parameters: Any) -> int:
+    """Have `on_pass` called after every choice."""
+    return 1
 
 
 def unchanged_on_pass(
@@ -137,7 +145,7 @@ class Policy:
         ghosts: whether sets remember fingerprints of keys that left.
         sketch: whether the table counts how often keys are asked for (count-min, 4 bits, ageing).
         parameters: the default parameter vector.
-        tally, segment, admit, on_pass, on_evict, on_hit, on_value: optional functions.
+        tally, segment, admit, passes, on_pass, on_evict, on_hit, on_value: optional functions.
 
     Raises:
         PolicyError: naming the policy, the field and the fix.
@@ -155,6 +163,7 @@ class Policy:
     tally: Callable[[int], int] = no_tally
     segment: Callable[[int], int] = one_segment
     admit: Callable[[int, int], int] = no_admission
+    passes: Callable[..., int] = always_passes
     on_pass: Callable[..., int] = unchanged_on_pass
     on_evict: Callable[..., tuple[int, int]] = forget
     on_hit: Callable[..., int] = unchanged_on_hit

@@ -52,6 +52,8 @@ _AVERAGED = 5  # the share is a moving average over 2**5 victims
 _RAREST = _ALL >> _AVERAGED
 _MOST_MOVED = 4 * _OCTAVE
 _SPEED_BITS = 8
+_SPEED = (1 << _SPEED_BITS) - 1
+_SPEEDS_MASK = (1 << 63) - 1
 _SPEEDS = (64, 48, 36, 27, 20, 15, 11, 8)
 _AFTER_ONE_USE = 1
 
@@ -113,11 +115,14 @@ def on_hit(meta: int, tick: int, state: int, parameters: Any) -> int:
 def rank(meta: int, tick: int, state: int, total: int, parameters: Any) -> int:
     """Order by age, which passes the faster the fewer the uses."""
     haste = _haste(state)
-    single = (_OCTAVE + (haste & (_OCTAVE - 1))) << (haste >> _OCTAVE_BITS)
+    # Without a sign, for AVX2 has no shift to the right that knows of one.
+    speeds = int(parameters[0]) & _SPEEDS_MASK
+    # The same for all ways, and so not worked out for each.
+    single = (speeds & _SPEED) * (_OCTAVE + (haste & (_OCTAVE - 1))) << (haste >> _OCTAVE_BITS)
     uses = meta & _USES
-    speed = (int(parameters[0]) >> (_SPEED_BITS * uses)) & ((1 << _SPEED_BITS) - 1)
+    speed = ((speeds >> (_SPEED_BITS * uses)) & _SPEED) << _OCTAVE_BITS
     age = max(0, ((tick - _used(meta) + _AHEAD) & _TICKS) - _AHEAD)
-    return -(age + 1) * speed * (_OCTAVE if uses else single)
+    return -(age + 1) * (speed if uses else single)
 
 
 def on_evict(meta: int, tick: int, state: int) -> tuple[int, int]:

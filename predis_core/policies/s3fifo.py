@@ -104,11 +104,15 @@ def rank(meta: int, tick: int, state: int, total: int, parameters: Any) -> int:
     return (_tier(meta, total, parameters) << _SEQUENCE_BITS) + _place(meta, state)
 
 
+def passes(victim_meta: int, tick: int, state: int, total: int, parameters: Any) -> int:
+    """Not where the small queue's oldest leaves at once, and nothing before it is promoted."""
+    leaves_at_once = _tier(victim_meta, total, parameters) == 0
+    return 0 if leaves_at_once and (total >> _PROMOTED_SHIFT) & _COUNTED == 0 else 1
+
+
 def on_pass(meta: int, victim_meta: int, tick: int, state: int, total: int, parameters: Any) -> int:
     """Promote, or spend hits for further rounds, as the loop does on its way to the victim."""
     victim_tier = _tier(victim_meta, total, parameters)
-    if victim_tier == 0 and (total >> _PROMOTED_SHIFT) & _COUNTED == 0:
-        return meta
     older = _place(meta, state) < _place(victim_meta, state)
     requeued = _queued((state >> 1) - 1) + _MAIN
     if victim_tier == 0:
@@ -143,6 +147,7 @@ POLICY = Policy(
     on_insert=on_insert,
     on_hit=on_hit,
     rank=rank,
+    passes=passes,
     on_pass=on_pass,
     on_evict=on_evict,
 )

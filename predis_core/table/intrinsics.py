@@ -13,7 +13,6 @@ from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
-from numba.np.arrayobj import populate_array
 
 from predis_core.policies.contract import HOT_BITS
 from predis_core.table.compiling import HelperCompiler
@@ -539,24 +538,21 @@ none_object = _symbol("_Py_NoneStruct")
 """The address of None."""
 
 
-@intrinsic
-def words_at(typing_context: Any, address: Any, count: Any) -> Any:
-    """words_at(address, count) -> int64[count]: memory as an array that does not own it."""
-    kind = types.Array(types.int64, 1, "C")
+def words_at(count: int) -> Any:
+    """Return what loads `count` int64 from an address, as a tuple."""
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array = context.make_array(kind)(context, builder)
-        populate_array(
-            array,
-            data=builder.inttoptr(arguments[0], array.data.type),
-            shape=[arguments[1]],
-            strides=[_I64(_WORD_BYTES)],
-            itemsize=_I64(_WORD_BYTES),
-            meminfo=None,
-        )
-        return array._getvalue()
+    @intrinsic
+    def load(typing_context: Any, address: Any) -> Any:
+        kind = types.UniTuple(types.int64, count)
 
-    return kind(types.int64, types.int64), generate
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            starts = [builder.add(arguments[0], _I64(_WORD_BYTES * i)) for i in range(count)]
+            words = [builder.load(_pointer(builder, start, _I64)) for start in starts]
+            return context.make_tuple(builder, kind, words)
+
+        return kind(types.int64), generate
+
+    return load
 
 
 @intrinsic

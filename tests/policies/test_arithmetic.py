@@ -78,7 +78,7 @@ def watched(policy: Policy) -> Policy:
             assert 0 <= meta < 1 << policy.slot_bits
         elif name == "on_hit":
             assert 0 <= result < 1 << policy.visible_bits
-        elif name in ("segment", "admit"):
+        elif name in ("segment", "admit", "passes"):
             assert result in (0, 1)
         elif name == "on_evict":
             assert result[1] in range(1 << TAG_BITS)

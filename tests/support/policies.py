@@ -30,6 +30,10 @@ def admit(frequency_0: int, frequency_1: int) -> int:
     return 1 if frequency_0 > frequency_1 else 0
 
 
+def passes(victim_meta: int, tick: int, state: int, total: int, parameters: Any) -> int:
+    return (victim_meta ^ tick ^ state) & 3
+
+
 def on_pass(meta: int, victim_meta: int, tick: int, state: int, total: int, parameters: Any) -> int:
     return meta ^ (((victim_meta + tick + state) & 0xF) << 4)
 
@@ -60,6 +64,7 @@ def _policy(name: str, slot_bits: int, hit_bits: int, **more: Any) -> Policy:
         rank=rank,
         segment=segment,
         admit=admit,
+        passes=passes,
         on_pass=on_pass,
         on_evict=on_evict,
         on_hit=on_hit,

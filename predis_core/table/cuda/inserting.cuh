@@ -132,7 +132,8 @@ DEVICE i32 depart(const Table& table, Owned& set, u32 among, bool silently, i64 
     const i32 victim = choose(table, set, among, rank);
     const i64 meta = __shfl_sync(WARP, set.meta, victim);
     const u64 hashed = mix(__shfl_sync(WARP, set.word, victim), table.seed);
-    if (set.live && lane_number() != victim)
+    const i64 passes = policy_passes(meta, tick, set.state, total, table.parameters);
+    if (passes & 1 && set.live && lane_number() != victim)
         set.meta =
             policy_on_pass(set.meta, meta, tick, set.state, total, table.parameters) & SLOT_MASK;
     const Several<2> left = policy_on_evict(meta, tick, set.state);

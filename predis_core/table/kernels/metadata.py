@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from numba.np.unsafe.ndarray import to_fixed_tuple
-
 from predis_core.policies.contract import HOT_BITS
 from predis_core.table.intrinsics import (
+    address,
     called,
     inlined,
     load8,
@@ -16,6 +15,7 @@ from predis_core.table.intrinsics import (
     store16,
     store32,
     store64,
+    words_at,
 )
 
 from .constants import (
@@ -38,19 +38,14 @@ _VISIBLE = (1 << VISIBLE_BITS) - 1
 _HITS_IN_LINE = VISIBLE_BITS <= HOT_BITS
 
 
-if PARAMETERS:
+parameters_at = words_at(PARAMETERS)
+"""Load parameters as a tuple, so that loops over a set's ways keep them in registers."""
 
-    @inlined
-    def fixed(parameters):
-        """Parameters as a tuple, so that loops over a set's ways keep them in registers."""
-        return to_fixed_tuple(parameters, PARAMETERS)
 
-else:
-
-    @inlined
-    def fixed(parameters):
-        """No parameters, as a tuple."""
-        return ()
+@inlined
+def fixed(parameters):
+    """Return the parameters of an array as a tuple."""
+    return parameters_at(address(parameters))
 
 
 @inlined

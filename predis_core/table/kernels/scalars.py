@@ -28,7 +28,6 @@ from predis_core.table.intrinsics import (
     prefetch,
     release,
     store64,
-    words_at,
 )
 from predis_core.table.layout import LINE_BYTES, SET_BYTES, WAYS_PER_LINE
 from predis_core.table.machine_code import cfunc
@@ -40,7 +39,6 @@ from .constants import (
     HAS_SKETCH,
     HOLDS_GIL,
     KEY_REFS,
-    PARAMETERS,
     STRIDE,
     VALUE_REFS,
     WEIGHED,
@@ -48,10 +46,11 @@ from .constants import (
 from .hashing import hash_object
 from .lock import lock_exclusive, lock_shared, unlock_exclusive, unlock_shared
 from .lookups import note_access
-from .metadata import GUESS, fixed, note_hit
+from .metadata import GUESS, note_hit, parameters_at
 from .orders import is_steady
 from .places import (
     FLAGS,
+    HAS_DEADLINE,
     HIT_BYTES,
     HITS,
     LIVE,
@@ -287,7 +286,7 @@ def advance(address, amount):
 
 @inlined
 def parameters_of(head):
-    return fixed(words_at(get(head, H.PARAMETERS), PARAMETERS))
+    return parameters_at(get(head, H.PARAMETERS))
 
 
 @inlined
@@ -361,8 +360,9 @@ if VALUE_REFS or BLOBS:
         value = C.MISSING
         if place >= 0:
             way = way_at(place)
-            hot_address = group + ((place & ~7) << 3) + FLAGS + 1 + (place & 7)
-            if is_expired(head, group, slot, way, now):
+            flags_address = group + ((place & ~7) << 3) + FLAGS
+            hot_address = flags_address + 1 + (place & 7)
+            if load8(flags_address) & HAS_DEADLINE and is_expired(head, group, slot, way, now):
                 place = ABSENT
             elif load8(hot_address) & GUESS:
                 unlock_shared(head)

@@ -75,7 +75,7 @@ from .places import (
     ways_and_slot,
     word_of,
 )
-from .policy import admit, on_evict, on_insert, on_pass, rank, segment, tally
+from .policy import admit, on_evict, on_insert, on_pass, passes, rank, segment, tally
 from .removals import EVICTED, EXPIRED, has_room_for_any, remove
 from .sketch import frequency_at, frequency_of
 
@@ -244,7 +244,7 @@ def _depart(head, group, record, metas, passed, live, victim, tick, total, param
     """Tell the policy that its victim, at a lane, leaves."""
     state = load_state(record)
     meta = _item(metas, victim)
-    if HAS_ON_PASS:
+    if HAS_ON_PASS and passes(meta, tick, state, total, parameters) & 1:
         # To leave the victim out costs more than it is worth where masks are constants.
         others, changed = live if _NARROW else live & ~(1 << victim), _NOTHING
         for lane in range(_LANES):

@@ -220,18 +220,11 @@ class Placing:
         victim = self.target.ways[way]
         assert victim is not None
         slot_mask = (1 << self.policy.slot_bits) - 1
-        for other, entry in self.target.live():
-            if other != way:
-                entry.meta = slot_mask & checked_int64(
-                    self.policy.on_pass(
-                        entry.meta,
-                        victim.meta,
-                        self.tick,
-                        self.target.state,
-                        total,
-                        self.table._parameters,
-                    )
-                )
+        seen = (victim.meta, self.tick, self.target.state, total, self.table._parameters)
+        if checked_int64(self.policy.passes(*seen)) & 1:
+            for other, entry in self.target.live():
+                if other != way:
+                    entry.meta = slot_mask & checked_int64(self.policy.on_pass(entry.meta, *seen))
         state, tag = self.policy.on_evict(victim.meta, self.tick, self.target.state)
         self.target.state = checked_int64(state) & ((1 << self.policy.set_bits) - 1)
         tag = checked_int64(tag) & ((1 << TAG_BITS) - 1)
